@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: EUPL-1.2
+"""Entities and attributes as NGSI-LD has them (CIM 009, 4.5), with our internal names.
+
+An internal name is the short term where its IRI lies in the default or the core vocabulary, and
+the whole IRI otherwise. So requests without a user @context need no expansion at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Kind = Literal[
+    "Property",
+    "GeoProperty",
+    "Relationship",
+    "LanguageProperty",
+    "VocabProperty",
+    "JsonProperty",
+    "ListProperty",
+    "ListRelationship",
+]
+
+#: Attribute key of the value, per kind, in the normalised form.
+VALUE_KEY: dict[str, str] = {
+    "Property": "value",
+    "GeoProperty": "value",
+    "Relationship": "object",
+    "LanguageProperty": "languageMap",
+    "VocabProperty": "vocab",
+    "JsonProperty": "json",
+    "ListProperty": "valueList",
+    "ListRelationship": "objectList",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """One instance of an attribute: what is said, when it was so, under which datasetId."""
+
+    name: str
+    value: Any
+    kind: Kind = "Property"
+    observed_at_us: int | None = None
+    dataset_id: str | None = None
+    unit_code: str | None = None
+    sub: tuple[Attribute, ...] = ()
+    created_at_us: int | None = None
+    modified_at_us: int | None = None
+
+    @property
+    def key(self) -> tuple[str, str | None]:
+        """What makes two instances the same one: name and datasetId."""
+        return self.name, self.dataset_id
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """A thing in the city. `version` rises by one with each commit that touches it."""
+
+    urn: str
+    types: tuple[str, ...]
+    attributes: tuple[Attribute, ...] = ()
+    scopes: tuple[str, ...] = ()
+    version: int = 0
+    created_at_us: int | None = None
+    modified_at_us: int | None = None
+
+    @property
+    def type(self) -> str:
+        """The first, usually the only, type."""
+        return self.types[0]
+
+    def get(self, name: str, dataset_id: str | None = None) -> Attribute | None:
+        """The attribute instance with this name and datasetId, or None."""
+        for attribute in self.attributes:
+            if attribute.name == name and attribute.dataset_id == dataset_id:
+                return attribute
+        return None
+
+    def value(self, name: str) -> Any:
+        """The value of the default instance of `name`; None when it is missing."""
+        attribute = self.get(name)
+        return None if attribute is None else attribute.value
+
+    def named(self, name: str) -> Iterator[Attribute]:
+        """All instances of `name`."""
+        return (a for a in self.attributes if a.name == name)
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One point of an attribute's history. `sequence` tells corrections of one moment apart."""
+
+    urn: str
+    name: str
+    observed_at_us: int
+    value: Any
+    received_at_us: int
+    sequence: int
+    dataset_id: str | None = None
+    quality: int = 0
+    unit_code: str | None = None

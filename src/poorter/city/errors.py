@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: EUPL-1.2
+"""One tree of errors. Standards map it to their own envelopes; nothing else invents errors."""
+
+from __future__ import annotations
+
+
+class CityError(Exception):
+    """Something a caller can be told. `detail` is safe to show: no secrets, no others' data."""
+
+    status = 500
+    title = "Something went wrong"
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(detail or self.title)
+        self.detail = detail or self.title
+
+
+class Invalid(CityError):  # noqa: N818 - the vocabulary says Invalid, not InvalidError
+    """The input cannot be taken as it is; `detail` names the place and the reason."""
+
+    status = 400
+    title = "The input is not valid"
+
+
+class TooLarge(Invalid):
+    """The input passes a documented limit."""
+
+    status = 413
+    title = "The input is too large"
+
+
+class Unauthenticated(CityError):  # noqa: N818
+    """A credential was given that is not, or no longer, known."""
+
+    status = 401
+    title = "The credential is not valid"
+
+
+class Denied(CityError):  # noqa: N818
+    """No grant covers this use. Uniform: the detail never tells which part was missing."""
+
+    status = 403
+    title = "No grant covers this use"
+
+
+class NotFound(CityError):  # noqa: N818
+    """Absent, or hidden by consent, wall or retention: the two look exactly alike."""
+
+    status = 404
+    title = "Not found"
+
+
+class Conflict(CityError):  # noqa: N818
+    """The state is not what the caller supposed: version, existence, or no space left to hold."""
+
+    status = 409
+    title = "The state has changed"
+
+
+class Unsupported(CityError):  # noqa: N818
+    """A feature of the standard that this city does not offer."""
+
+    status = 501
+    title = "Not supported"
+
+
+class TooMany(CityError):  # noqa: N818
+    """A rate limit was passed. `retry_after_s` tells when to come back."""
+
+    status = 429
+    title = "Too many requests"
+
+    def __init__(self, detail: str = "", retry_after_s: int = 1) -> None:
+        super().__init__(detail)
+        self.retry_after_s = retry_after_s
+
+
+class Unavailable(CityError):  # noqa: N818
+    """The city cannot do this now and lost nothing: full disk, ledger down, queue full."""
+
+    status = 503
+    title = "Not possible at this moment"

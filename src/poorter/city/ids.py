@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: EUPL-1.2
+"""Identifiers: what counts as one, and how new ones are made."""
+
+from __future__ import annotations
+
+import re
+import secrets
+
+from poorter.city.errors import Invalid
+from poorter.city.limits import NAME_CHARS_MAX, URN_CHARS_MAX
+
+# NGSI-LD ids are URIs (CIM 009, 4.6.2). Scheme, then anything but spaces, controls and
+# the characters RFC 3986 leaves out.
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:[^\s<>\"{}|\\^`\x00-\x1f\x7f]+\Z")
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_\-]*\Z")
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford base 32: no i, l, o, u to misread
+
+
+def check_uri(text: object, what: str = "id") -> str:
+    """`text` if it is a URI, else Invalid naming `what`."""
+    if not isinstance(text, str) or len(text) > URN_CHARS_MAX or not _URI.match(text):
+        raise Invalid(f"{what} must be a URI of at most {URN_CHARS_MAX} characters")
+    return text
+
+
+def check_name(text: object, what: str = "name") -> str:
+    """`text` if it is a term (letter, then letters, digits, _ or -) or a URI, else Invalid."""
+    if isinstance(text, str) and len(text) <= NAME_CHARS_MAX and _NAME.match(text):
+        return text
+    if isinstance(text, str) and ":" in text:
+        return check_uri(text, what)
+    raise Invalid(f"{what} must be a term of at most {NAME_CHARS_MAX} characters, or a URI")
+
+
+def mint(prefix: str, chars: int = 20) -> str:
+    """A new unguessable id, `prefix` + `chars` × 5 random bits in letters easy to read aloud."""
+    return prefix + "".join(secrets.choice(_ALPHABET) for _ in range(chars))

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: EUPL-1.2
+"""What is asked of the context, as data. Codecs make these; stores answer them.
+
+`q` follows CIM 009, 4.9; the tree here is what its grammar means, not how it is spelt.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from poorter.city.limits import PAGE_DEFAULT
+
+Comparison = Literal["==", "!=", ">", ">=", "<", "<=", "~=", "!~="]
+GeoRelation = Literal["near", "within", "contains", "intersects", "equals", "disjoint", "overlaps"]
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """Attribute path: `name`, then sub-attributes (`a.b`), then keys in the value (`[x.y]`)."""
+
+    name: str
+    sub: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Both ends included, as `a..b` in q."""
+
+    low: Any
+    high: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Exists:
+    """True when the path is there."""
+
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Compare:
+    """`path op any of values`; a value is a number, text, boolean, moment or Range."""
+
+    path: Path
+    op: Comparison
+    values: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class And:
+    """All of them."""
+
+    terms: tuple[Condition, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Or:
+    """Any of them."""
+
+    terms: tuple[Condition, ...]
+
+
+Condition = Exists | Compare | And | Or
+
+
+@dataclass(frozen=True, slots=True)
+class Geo:
+    """A relation between an entity's geometry and `geometry`; distances in metres."""
+
+    relation: GeoRelation
+    geometry: dict[str, Any]
+    attribute: str = "location"
+    max_distance_m: float | None = None
+    min_distance_m: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Which entities, in ascending order of id. `after` is the last id of the page before."""
+
+    types: tuple[str, ...] = ()
+    ids: tuple[str, ...] = ()
+    id_pattern: str | None = None
+    attributes: tuple[str, ...] = ()  # entities having at least one of these
+    condition: Condition | None = None
+    geo: Geo | None = None
+    limit: int = PAGE_DEFAULT
+    after: str | None = None
+    count: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryQuery:
+    """Which observations of one entity: names (none = all), [from, until) in event time."""
+
+    urn: str
+    names: tuple[str, ...] = ()
+    from_us: int | None = None
+    until_us: int | None = None
+    last: int | None = None  # only the newest so many per attribute
+    limit: int = 1000
+    corrections: bool = False  # False: only the latest word on each moment
+    dataset_ids: tuple[str | None, ...] = field(default=())  # none = all

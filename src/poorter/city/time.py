@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: EUPL-1.2
+"""Moments as integers: microseconds UTC since 1970, and their ISO 8601 form."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from poorter.city.errors import Invalid
+
+SECOND_US = 1_000_000
+MINUTE_US = 60 * SECOND_US
+HOUR_US = 60 * MINUTE_US
+DAY_US = 24 * HOUR_US
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def parse_us(text: str) -> int:
+    """ISO 8601 date-time with zone to microseconds UTC.
+
+    NGSI-LD (CIM 009, 4.6.3) wants UTC with a trailing Z; an explicit offset is taken too, a
+    time without zone is not: guessing a zone is how readings move by an hour.
+
+    Raises: Invalid when it is no date-time, has no zone, or lies outside the years 1-9999.
+    """
+    if not isinstance(text, str) or len(text) > 40 or "T" not in text:
+        raise Invalid(f"not an ISO 8601 date-time with zone: {str(text)[:40]!r}")
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise Invalid(f"not an ISO 8601 date-time with zone: {text!r}") from None
+    if moment.tzinfo is None:
+        raise Invalid(f"a date-time needs a zone, Z for UTC: {text!r}")
+    try:
+        return (moment - _EPOCH) // _MICROSECOND
+    except OverflowError:
+        raise Invalid(f"date-time out of range: {text!r}") from None
+
+
+def format_us(at_us: int) -> str:
+    """Microseconds UTC to ISO 8601 with Z; fractions only where there are any."""
+    moment = _EPOCH + timedelta(microseconds=at_us)
+    text = moment.strftime("%Y-%m-%dT%H:%M:%S") if moment.year > 999 else moment.isoformat()[:19]
+    micro = at_us % SECOND_US
+    if micro:
+        return f"{text}.{micro:06d}".rstrip("0") + "Z"
+    return text + "Z"

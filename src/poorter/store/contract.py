@@ -1,0 +1,374 @@
+# SPDX-License-Identifier: EUPL-1.2
+"""The store contract. Every function takes a Permit first; there is no way round it.
+
+A Change is one transaction: entities, observations, records, holds and ledger leaves together, or
+none of it. The store commits many changes in one group and one fsync, and answers all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from poorter.city.entity import Attribute, Entity, Observation
+from poorter.city.query import HistoryQuery, Query
+from poorter.gate.permit import Permit
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """A new entity. Conflict when the id is taken."""
+
+    entity: Entity
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Batch upsert. `replace`: the entity becomes exactly this; else its attributes are set."""
+
+    entity: Entity
+    replace: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class SetAttributes:
+    """Write attribute instances of an existing entity; NotFound when there is none.
+
+    `mode` "append" adds and overwrites; "keep" adds but leaves what is there (noOverwrite);
+    "update" overwrites only what is there (PATCH attrs). Result: (written, not written) names.
+    `expect`: the version the caller saw; Conflict when it is another.
+    """
+
+    urn: str
+    attributes: tuple[Attribute, ...]
+    mode: Literal["append", "keep", "update"] = "append"
+    expect: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Replace:
+    """The entity becomes exactly this; NotFound when there is none."""
+
+    entity: Entity
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """The entity goes; its history stays until retention says otherwise. NotFound if absent."""
+
+    urn: str
+    missing_ok: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteAttribute:
+    """One instance (or all instances) of an attribute goes. NotFound when there is none."""
+
+    urn: str
+    name: str
+    dataset_id: str | None = None
+    every_instance: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Observe:
+    """A feed's readings: identity (entity, attribute, datasetId, observedAt).
+
+    Same key and value: nothing happens. Other value: a correction, both kept. State is touched
+    only when newer. Unknown entities are made with `type`. Result: an ObserveResult.
+    `one_event`: a backfill sends one event for all of it.
+    """
+
+    type: str
+    readings: Sequence[Reading]
+    one_event: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One reading of a feed. `quality` 0 is good, 1 doubtful, 2 estimated, 3 bad."""
+
+    urn: str
+    name: str
+    observed_at_us: int
+    value: Any
+    dataset_id: str | None = None
+    quality: int = 0
+    unit_code: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ObserveResult:
+    """How many readings were new, corrections of a known moment, or known already."""
+
+    new: int = 0
+    corrections: int = 0
+    duplicates: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PutRecord:
+    """Write a record: goals, grants, decisions, objections, sessions, ...: whatever is no entity.
+
+    `expect`: None writes in any case, 0 only if new, n only if its version is n; else Conflict.
+    `keys`: what records of this kind are listed by ({"state": "open", "owner": ...}).
+    """
+
+    kind: str
+    id: str
+    doc: Mapping[str, Any]
+    expect: int | None = None
+    keys: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteRecord:
+    """A record goes (sessions, expired receipts). Nothing happens when it is absent."""
+
+    kind: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Take `units` of a pool until `until_us`; Conflict when fewer are left.
+
+    Left = capacity - taken - units of the pool's holds that still run. Atomic over all callers.
+    """
+
+    pool: str
+    id: str
+    units: int
+    capacity: int
+    taken: int
+    until_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class ExtendHold:
+    """Move the end of a running hold; NotFound when it is over or was never there."""
+
+    pool: str
+    id: str
+    until_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class EndHold:
+    """Give the units back. NotFound when the hold is over or was never there."""
+
+    pool: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class AppendLeaf:
+    """A ledger leaf, given its index inside the transaction. `payload` stays private."""
+
+    leaf: bytes
+    payload: bytes = b""
+    subject: str | None = None
+
+
+Op = (
+    Create
+    | Put
+    | SetAttributes
+    | Replace
+    | Delete
+    | DeleteAttribute
+    | Observe
+    | PutRecord
+    | DeleteRecord
+    | Hold
+    | ExtendHold
+    | EndHold
+    | AppendLeaf
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """All of `ops`, in order, or none. A replayed `idempotency_key` gives the first result again."""
+
+    ops: tuple[Op, ...]
+    idempotency_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What a change came to: one result per op, the event sequence and the time of the commit.
+
+    Results: Create/Put/Replace -> version (int; Put gives (version, created)), SetAttributes ->
+    (written names, names not written), Observe -> ObserveResult, PutRecord -> version,
+    AppendLeaf -> leaf index, the others -> None.
+    """
+
+    results: tuple[Any, ...]
+    sequence: int
+    at_us: int
+    replayed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that changed, after commit. `sequence` has no gaps: a missing one was lost."""
+
+    sequence: int
+    at_us: int
+    kind: Literal["entity", "attributes", "deleted", "backfill", "record", "hold"]
+    urn: str
+    types: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAttribute:
+    """One attribute instance as stored; `body` is its normalised JSON without system times."""
+
+    name: str
+    dataset_id: str | None
+    body: bytes
+    created_at_us: int
+    modified_at_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEntity:
+    """An entity as stored, already reduced to what the permit lets exist. For fast codecs."""
+
+    urn: str
+    types: tuple[str, ...]
+    scopes: tuple[str, ...]
+    version: int
+    created_at_us: int
+    modified_at_us: int
+    attributes: tuple[StoredAttribute, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of entities; `count` only if asked for; `after` asks for the next page, if any."""
+
+    entities: tuple[StoredEntity, ...]
+    count: int | None = None
+    after: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record with its version and times."""
+
+    kind: str
+    id: str
+    doc: dict[str, Any]
+    version: int
+    created_at_us: int
+    modified_at_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """The running holds of a pool: how many units, and each hold's id, units and end."""
+
+    units: int
+    holds: tuple[tuple[str, int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """An aggregate over [start_us, start_us + width): of good readings, corrections applied."""
+
+    start_us: int
+    count: int
+    mean: float | None
+    minimum: float | None
+    maximum: float | None
+    total: float | None
+
+
+class Store(Protocol):
+    """State, history, records, holds and outbox. Reads are synchronous and quick.
+
+    Every read raises Denied for a permit that is not a running "read" permit; rows and attributes
+    outside its rules do not exist. `commit` needs a "write", "command" or "decide" permit.
+    """
+
+    def commit(self, permit: Permit, change: Change) -> Future[Committed]:
+        """Queue one transaction. The future ends after fsync, or with a CityError: Invalid,
+        NotFound, Conflict, Denied; Unavailable when disk or queue is full (nothing was written)."""
+        ...
+
+    def entity(self, permit: Permit, urn: str) -> StoredEntity:
+        """One entity; NotFound when absent or hidden."""
+        ...
+
+    def decode(self, stored: StoredEntity) -> Entity:
+        """The entity as values rather than bytes."""
+        ...
+
+    def query(self, permit: Permit, query: Query) -> Page:
+        """Entities that match, by ascending id."""
+        ...
+
+    def types(self, permit: Permit) -> tuple[tuple[str, int], ...]:
+        """Entity types present and how many of each."""
+        ...
+
+    def history(self, permit: Permit, query: HistoryQuery) -> list[Observation]:
+        """Observations by attribute, then event time."""
+        ...
+
+    def aggregate(
+        self, permit: Permit, query: HistoryQuery, width_us: int
+    ) -> dict[str, list[Bucket]]:
+        """Buckets of `width_us` per attribute of one entity; empty buckets are absent."""
+        ...
+
+    def record(self, permit: Permit, kind: str, record_id: str) -> Record:
+        """One record; NotFound when absent or its kind is not covered."""
+        ...
+
+    def records(
+        self,
+        permit: Permit,
+        kind: str,
+        where: Mapping[str, str] | None = None,
+        limit: int = 1000,
+        after: str | None = None,
+    ) -> list[Record]:
+        """Records of a kind by ascending id, those whose keys equal `where`."""
+        ...
+
+    def pool(self, permit: Permit, pool: str) -> Pool:
+        """The running holds of a pool, as of the committed clock."""
+        ...
+
+    def events(self, permit: Permit, after: int, limit: int = 1000) -> list[Event]:
+        """Events after a sequence number, oldest first, of types that the permit covers."""
+        ...
+
+    def on_commit(self, listener: Callable[[Sequence[Event]], None]) -> Callable[[], None]:
+        """Call `listener` on the writer's thread after each group commit; returns how to stop.
+        A listener must return at once (hand over to its own queue) and sees ids only, no values."""
+        ...
+
+    def leaves(self, permit: Permit, after: int, limit: int) -> list[tuple[int, bytes]]:
+        """Committed ledger leaves from index `after` on, for the sequencer."""
+        ...
+
+    def leaf_payload(self, permit: Permit, index: int) -> bytes:
+        """The private payload of a leaf; NotFound when absent or erased."""
+        ...
+
+    def backup(self, permit: Permit, target: str) -> None:
+        """A consistent copy into the directory `target` while writing goes on."""
+        ...
+
+    def close(self) -> None:
+        """Finish what is queued, then stop."""
+        ...
