@@ -193,7 +193,7 @@ Op = (
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """All of `ops`, in order, or none. A replayed `idempotency_key` gives the first result again."""
+    """All of `ops`, in order, or none. A replayed `idempotency_key` repeats the first result."""
 
     ops: tuple[Op, ...]
     idempotency_key: str | None = None
