@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: EUPL-1.2
+"""city.toml: every setting with its type, default and meaning. Unknown settings are refused."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from poorter.city.errors import Invalid
+
+FILE = "city.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting: `table.key` in city.toml, its type, default, and what it does."""
+
+    table: str
+    key: str
+    type: type
+    default: Any
+    text: str
+
+    @property
+    def name(self) -> str:
+        """As documented: table and key."""
+        return f"{self.table}.{self.key}"
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting("city", "id", str, "city", "Short name in ids of the city, letters and digits."),
+    Setting("city", "name_nl", str, "Onze stad", "The city's name in Dutch."),
+    Setting("city", "name_en", str, "Our city", "The city's name in English."),
+    Setting("city", "time_zone", str, "Europe/Amsterdam", "IANA zone in which pages show times."),
+    Setting("city", "longitude", float, 5.3878, "Middle of the map, degrees east."),
+    Setting("city", "latitude", float, 52.1561, "Middle of the map, degrees north."),
+    Setting("paths", "data", str, "data", "Folder of state, history and ledger."),
+    Setting("paths", "keys", str, "keys", "Folder of signing keys; never inside the data folder."),
+    Setting("server", "host", str, "127.0.0.1", "Address to listen on; a proxy ends TLS."),
+    Setting("server", "port", int, 8000, "Port to listen on."),
+    Setting("server", "rate_per_second", float, 50.0, "Requests a second per credential."),
+    Setting("server", "rate_burst", int, 200, "Requests at once per credential."),
+    Setting("server", "public_rate_per_second", float, 500.0, "Same, for all without a key."),
+    Setting("server", "public_rate_burst", int, 2000, "Same, for all without a key."),
+    Setting("server", "secure_cookies", bool, False, "Cookies only over https; set it behind TLS."),
+    Setting("ledger", "origin", str, "", "Name of the ledger; empty: poorter.invalid/ and the id."),
+    Setting("systems", "enabled", list, ["parking", "crowds"], "Systems that run in this city."),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The settings of one city, checked, with paths made whole. Fields as in SETTINGS."""
+
+    folder: Path
+    city_id: str
+    city_name_nl: str
+    city_name_en: str
+    city_time_zone: str
+    city_longitude: float
+    city_latitude: float
+    paths_data: Path
+    paths_keys: Path
+    server_host: str
+    server_port: int
+    server_rate_per_second: float
+    server_rate_burst: int
+    server_public_rate_per_second: float
+    server_public_rate_burst: int
+    server_secure_cookies: bool
+    ledger_origin: str
+    systems_enabled: tuple[str, ...]
+    systems_settings: dict[str, dict[str, Any]]
+
+
+def read_config(folder: Path) -> Config:
+    """Read FOLDER/city.toml.
+
+    Raises: Invalid naming the file, and the setting where it is one.
+    """
+    file = folder / FILE
+    try:
+        tables = tomllib.loads(file.read_text("utf-8"))
+    except FileNotFoundError:
+        raise Invalid(f"{file} is not there: make a city with `poorter init {folder}`") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as wrong:
+        raise Invalid(f"{file}: {wrong}") from None
+    return make_config(folder, tables, str(file))
+
+
+def make_config(folder: Path, tables: dict[str, Any], source: str = FILE) -> Config:
+    """The settings in `tables` over the defaults. Raises Invalid as `read_config` does."""
+    known = {(s.table, s.key): s for s in SETTINGS}
+    own = _systems_settings(tables)
+    values: dict[str, Any] = {f"{s.table}_{s.key}": s.default for s in SETTINGS}
+    for table, content in tables.items():
+        if not isinstance(content, dict):
+            raise Invalid(f"{source}: {table} stands outside a table")
+        for key, value in content.items():
+            if table == "systems" and key in own:
+                continue
+            setting = known.get((table, key))
+            if setting is None:
+                raise Invalid(f"{source}: there is no setting {table}.{key}")
+            values[f"{table}_{key}"] = _checked(setting, value, source)
+    values["paths_data"] = (folder / values["paths_data"]).resolve()
+    values["paths_keys"] = (folder / values["paths_keys"]).resolve()
+    values["systems_enabled"] = tuple(values["systems_enabled"])
+    values["ledger_origin"] = values["ledger_origin"] or f"poorter.invalid/{values['city_id']}"
+    if values["paths_keys"].is_relative_to(values["paths_data"]):
+        raise Invalid(f"{source}: paths.keys lies inside paths.data; a backup would carry the keys")
+    return Config(folder=folder.resolve(), systems_settings=own, **values)
+
+
+def write_config(folder: Path, values: dict[str, Any]) -> Path:
+    """Write FOLDER/city.toml with every setting and its meaning; `values` by "table.key"."""
+    lines: list[str] = []
+    for table in dict.fromkeys(s.table for s in SETTINGS):
+        lines.append(f"[{table}]")
+        for setting in SETTINGS:
+            if setting.table == table:
+                value = values.get(setting.name, setting.default)
+                lines += [f"# {setting.text}", f"{setting.key} = {_toml(value)}"]
+        lines.append("")
+    file = folder / FILE
+    file.write_text("\n".join(lines), "utf-8")
+    return file
+
+
+def _systems_settings(tables: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    systems = tables.get("systems", {})
+    if not isinstance(systems, dict):
+        return {}
+    return {name: value for name, value in systems.items() if isinstance(value, dict)}
+
+
+def _checked(setting: Setting, value: Any, source: str) -> Any:
+    if setting.type is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if not isinstance(value, setting.type) or (setting.type is int and isinstance(value, bool)):
+        raise Invalid(f"{source}: {setting.name} must be of type {setting.type.__name__}")
+    return value
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{escaped}"'
+    if isinstance(value, list):
+        return "[" + ", ".join(_toml(part) for part in value) + "]"
+    return repr(value)
