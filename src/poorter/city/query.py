@@ -25,6 +25,13 @@ class Path:
 
 
 @dataclass(frozen=True, slots=True)
+class Moment:
+    """A date-time in a condition, compared as a moment and not as text."""
+
+    at_us: int
+
+
+@dataclass(frozen=True, slots=True)
 class Range:
     """Both ends included, as `a..b` in q."""
 
@@ -41,7 +48,7 @@ class Exists:
 
 @dataclass(frozen=True, slots=True)
 class Compare:
-    """`path op any of values`; a value is a number, text, boolean, moment or Range."""
+    """`path op any of values`; a value is a number, text, boolean, Moment or Range."""
 
     path: Path
     op: Comparison

@@ -13,7 +13,7 @@ from typing import Literal
 
 from poorter.city.errors import Denied
 
-Action = Literal["read", "write", "delete", "command", "decide", "administer"]
+Action = Literal["read", "write", "command", "decide", "administer"]
 
 #: A type rule under this name holds for every type: for a city that opens all it has.
 ANY_TYPE = "*"

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: EUPL-1.2
+"""One change into the open transaction: each op checked against the permit, then written.
+
+Runs on the writer's thread only, so its caches of ids need no lock. Whoever rolls back calls
+`forget`, since cached ids may then be of rows that never were.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import apsw
+import msgspec
+
+from poorter.city.errors import Conflict, Denied, NotFound
+from poorter.gate.permit import Permit
+from poorter.store import contract as c
+from poorter.store.sqlite.entities import Entities, Outbox
+from poorter.store.sqlite.readings import Readings
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Applier:
+    """Applies ops; collects the events they cause in `outbox`."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._run = connection.execute
+        self.outbox = Outbox()
+        self.entities = Entities(connection, self.outbox)
+        self.readings = Readings(connection, self.entities, self.outbox)
+        self._leaf = self._one("SELECT coalesce(max(idx) + 1, 0) FROM leaf")
+        self._ops: dict[type, Callable[[Any, Permit, int], Any]] = {
+            c.Create: self.entities.create,
+            c.Put: self.entities.put,
+            c.SetAttributes: self.entities.set_attributes,
+            c.Replace: self.entities.replace,
+            c.Delete: self.entities.delete,
+            c.DeleteAttribute: self.entities.delete_attribute,
+            c.Observe: self.readings.observe,
+            c.PutRecord: self._put_record,
+            c.DeleteRecord: self._delete_record,
+            c.Hold: self._hold,
+            c.ExtendHold: self._extend_hold,
+            c.EndHold: self._end_hold,
+            c.AppendLeaf: self._append_leaf,
+        }
+
+    def apply(self, op: c.Op, permit: Permit, now_us: int) -> Any:
+        """Write one op; its result as `Committed` describes. Raises what the contract names."""
+        return self._ops[type(op)](op, permit, now_us)
+
+    def forget(self) -> None:
+        """After a rollback: nothing cached is to be trusted, events of the change are void."""
+        self.entities.forget()
+        self.outbox.pending.clear()
+        self._leaf = self._one("SELECT coalesce(max(idx) + 1, 0) FROM leaf")
+
+    def _one(self, sql: str) -> int:
+        return int(next(self._run(sql))[0])
+
+    def _put_record(self, op: c.PutRecord, permit: Permit, now_us: int) -> int:
+        _check_kind(permit, op.kind)
+        row = next(
+            self._run("SELECT version FROM record WHERE kind = ? AND id = ?", (op.kind, op.id)),
+            None,
+        )
+        version = 0 if row is None else int(row[0])
+        if op.expect is not None and op.expect != version:
+            raise Conflict(f"{op.kind} {op.id} is at version {version}, not {op.expect}")
+        list(
+            self._run(
+                "INSERT INTO record VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (kind, id) DO UPDATE "
+                "SET doc = excluded.doc, version = excluded.version, "
+                "modified_us = excluded.modified_us",
+                (op.kind, op.id, _encode(op.doc), version + 1, now_us, now_us),
+            )
+        )
+        self._set_keys(op)
+        self.outbox.add("record", f"{op.kind}:{op.id}", (f"record:{op.kind}",), ())
+        return version + 1
+
+    def _set_keys(self, op: c.PutRecord) -> None:
+        list(self._run("DELETE FROM record_key WHERE kind = ? AND id = ?", (op.kind, op.id)))
+        for key, value in op.keys.items():
+            list(
+                self._run(
+                    "INSERT INTO record_key VALUES (?, ?, ?, ?)", (op.kind, key, value, op.id)
+                )
+            )
+
+    def _delete_record(self, op: c.DeleteRecord, permit: Permit, now_us: int) -> None:
+        _check_kind(permit, op.kind)
+        list(self._run("DELETE FROM record WHERE kind = ? AND id = ?", (op.kind, op.id)))
+        list(self._run("DELETE FROM record_key WHERE kind = ? AND id = ?", (op.kind, op.id)))
+
+    def _hold(self, op: c.Hold, permit: Permit, now_us: int) -> None:
+        _check_kind(permit, "hold")
+        list(self._run("DELETE FROM hold WHERE pool = ? AND until_us <= ?", (op.pool, now_us)))
+        held = self._run("SELECT coalesce(sum(units), 0) FROM hold WHERE pool = ?", (op.pool,))
+        left = op.capacity - op.taken - int(next(held)[0])
+        if op.units > left:
+            raise Conflict(f"{op.pool} has {max(left, 0)} left")
+        try:
+            list(
+                self._run(
+                    "INSERT INTO hold VALUES (?, ?, ?, ?)", (op.pool, op.id, op.units, op.until_us)
+                )
+            )
+        except apsw.ConstraintError:
+            raise Conflict(f"hold {op.id} is there already") from None
+        self.outbox.add("hold", op.pool, ("record:hold",), ())
+
+    def _extend_hold(self, op: c.ExtendHold, permit: Permit, now_us: int) -> None:
+        _check_kind(permit, "hold")
+        found = list(
+            self._run(
+                "UPDATE hold SET until_us = ? WHERE pool = ? AND id = ? AND until_us > ? "
+                "RETURNING 1",
+                (op.until_us, op.pool, op.id, now_us),
+            )
+        )
+        if not found:
+            raise NotFound(f"hold {op.id} is over")
+        self.outbox.add("hold", op.pool, ("record:hold",), ())
+
+    def _end_hold(self, op: c.EndHold, permit: Permit, now_us: int) -> None:
+        _check_kind(permit, "hold")
+        found = list(
+            self._run(
+                "DELETE FROM hold WHERE pool = ? AND id = ? AND until_us > ? RETURNING 1",
+                (op.pool, op.id, now_us),
+            )
+        )
+        if not found:
+            raise NotFound(f"hold {op.id} is over")
+        self.outbox.add("hold", op.pool, ("record:hold",), ())
+
+    def _append_leaf(self, op: c.AppendLeaf, permit: Permit, now_us: int) -> int:
+        index = self._leaf
+        list(
+            self._run(
+                "INSERT INTO leaf VALUES (?, ?, ?, ?)",
+                (index, op.leaf, op.subject, op.payload or None),
+            )
+        )
+        self._leaf = index + 1
+        return index
+
+
+def _check_kind(permit: Permit, kind: str) -> None:
+    if permit.rule(f"record:{kind}") is None:
+        raise Denied

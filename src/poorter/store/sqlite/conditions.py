@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: EUPL-1.2
+"""q as SQL where an index can answer it. A term never leaves out what matches; where it may let
+through what does not, `exact` is False and the plain evaluator has the last word.
+
+Lists, objects and long text are in no value index, and q looks into them. So a value index is used
+only for names that have no such values at the moment of the query.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from poorter.city.query import And, Compare, Condition, Exists, Or, Range
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of a name: its number, whether all its values are in a value index, and
+    whether every rule of the permit covers it."""
+
+    number: int
+    indexed: bool
+    covered: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """A filter on entity `e`; `drive` is a select of entity ids that an index gives, if any."""
+
+    sql: str
+    values: tuple[Any, ...]
+    exact: bool
+    drive: str | None = None
+
+
+Lookup = Callable[[str], Known | None]
+
+
+def compile_condition(condition: Condition, lookup: Lookup) -> list[Term]:
+    """Terms that must all hold."""
+    if isinstance(condition, And):
+        return [term for part in condition.terms for term in compile_condition(part, lookup)]
+    if isinstance(condition, Or):
+        return [_either(condition, lookup)]
+    known = lookup(condition.path.name)
+    return [Term("0", (), True)] if known is None else [_one(condition, known)]
+
+
+def _either(condition: Or, lookup: Lookup) -> Term:
+    parts = [compile_condition(part, lookup) for part in condition.terms]
+    sql = " OR ".join("(" + " AND ".join(term.sql for term in terms) + ")" for terms in parts)
+    flat = [term for terms in parts for term in terms]
+    values = tuple(value for term in flat for value in term.values)
+    return Term(f"({sql})", values, all(term.exact for term in flat))
+
+
+def _one(condition: Exists | Compare, known: Known) -> Term:
+    plain = not condition.path.sub and not condition.path.keys
+    if plain and known.indexed and isinstance(condition, Compare):
+        test = _test(condition)
+        if test is not None:
+            index, sql, values = test
+            return Term(
+                f"EXISTS (SELECT 1 FROM attribute WHERE entity = e.id AND name = ? AND {sql} "
+                "AND live)",
+                (known.number, *values),
+                known.covered,
+                f"SELECT entity FROM attribute INDEXED BY {index} WHERE name = ? AND {sql} "
+                "AND live",
+            )
+    return Term(
+        "EXISTS (SELECT 1 FROM attribute WHERE entity = e.id AND name = ? AND live)",
+        (known.number,),
+        known.covered and plain and isinstance(condition, Exists),
+    )
+
+
+def _test(condition: Compare) -> tuple[str, str, tuple[Any, ...]] | None:
+    """(index, SQL, values) when a value index answers it, else None."""
+    if len(condition.values) != 1 or condition.op not in ("==", ">", ">=", "<", "<="):
+        return None
+    value = condition.values[0]
+    if isinstance(value, Range) and condition.op == "==" and _number(value.low):
+        if _number(value.high):
+            return "attribute_num", "num BETWEEN ? AND ?", (value.low, value.high)
+        return None
+    sign = "=" if condition.op == "==" else condition.op
+    if _number(value):
+        return "attribute_num", f"num {sign} ?", (float(value),)
+    if isinstance(value, str):
+        return "attribute_txt", f"txt {sign} ?", (value,)
+    return None
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: EUPL-1.2
+"""Connections: how SQLite is set up, the schema brought forward, and one process kept in charge."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+from importlib.resources import files
+from pathlib import Path
+from typing import IO
+
+import apsw
+
+from poorter.city.errors import Unavailable
+from poorter.store.contract import SCHEMA_VERSION
+
+FILE = "city.db"
+_CACHE_KIB = 32 * 1024
+_MMAP_BYTES = 1024 * 1024 * 1024
+
+
+def connect(path: Path, *, write: bool, vfs: str | None = None) -> apsw.Connection:
+    """A connection with full durability. Readers can't write, whatever SQL they are given."""
+    flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
+    connection = apsw.Connection(str(path), flags=flags, vfs=vfs, statementcachesize=400)
+    connection.set_busy_timeout(5000)
+    for pragma in (
+        "journal_mode = WAL",
+        "synchronous = FULL",
+        f"cache_size = -{_CACHE_KIB}",
+        f"mmap_size = {_MMAP_BYTES if vfs is None else 0}",
+        "temp_store = MEMORY",
+        "trusted_schema = OFF",
+        f"query_only = {'OFF' if write else 'ON'}",
+    ):
+        list(connection.execute(f"PRAGMA {pragma}"))
+    connection.create_scalar_function("regexp", _regexp, 2, deterministic=True)
+    return connection
+
+
+def migrate(connection: apsw.Connection) -> None:
+    """Bring the schema forward, one migration a transaction; never back.
+
+    Raises: Unavailable when the file was written by a newer version.
+    """
+    (found,) = next(connection.execute("PRAGMA user_version"))
+    if found > SCHEMA_VERSION:
+        raise Unavailable(
+            f"this city was written by a newer Poorter (schema {found}); "
+            f"this one reads up to schema {SCHEMA_VERSION}"
+        )
+    folder = files("poorter.store.sqlite") / "migrations"
+    for number in range(found + 1, SCHEMA_VERSION + 1):
+        script = (folder / f"{number:04d}.sql").read_text("utf-8")
+        with connection:
+            list(connection.execute(script))
+            list(connection.execute(f"PRAGMA user_version = {number}"))
+
+
+def lock_directory(directory: Path) -> IO[str]:
+    """One process a city. Raises Unavailable naming the process that has it."""
+    directory.mkdir(parents=True, exist_ok=True)
+    file = (directory / "lock").open("a+", encoding="ascii")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.seek(0)
+        owner = file.read().strip() or "unknown"
+        file.close()
+        raise Unavailable(f"{directory} is in use by process {owner}") from None
+    file.truncate(0)
+    file.write(str(os.getpid()))
+    file.flush()
+    return file
+
+
+def _regexp(*values: apsw.SQLiteValue) -> bool:
+    pattern, text = values
+    return isinstance(text, str) and re.search(str(pattern), text) is not None

@@ -1,0 +1,247 @@
+# SPDX-License-Identifier: EUPL-1.2
+"""Answering a Query: the most selective index drives, the rest filters, ids in ascending order.
+
+Which index drives is decided by counting its first entries, not by guessing: a count that is
+stopped at a few thousand costs less than one wrong plan.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import apsw
+
+from poorter.city.entity import Entity
+from poorter.city.errors import TooLarge
+from poorter.city.limits import PAGE_MAX
+from poorter.city.matching import matches
+from poorter.city.query import Geo, Query
+from poorter.gate.permit import ANY_TYPE, Permit
+from poorter.store.body import decode_entity
+from poorter.store.contract import Page, StoredEntity
+from poorter.store.geometry import related, search_box
+from poorter.store.sqlite.conditions import Known, Term, compile_condition
+from poorter.store.sqlite.reading import entity_of_row
+
+DRIVE_MAX = 4000
+SECONDS_MAX = 10.0
+_COLUMNS = "e.urn, e.id, e.types, e.scopes, e.version, e.created_us, e.modified_us"
+
+
+class Names:
+    """Numbers of attribute names. They never change, so those found are kept."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+
+    def number(self, connection: apsw.Connection, name: str) -> int | None:
+        """The number of a name; None when no attribute ever had it."""
+        number = self._numbers.get(name)
+        if number is None:
+            rows = list(connection.execute("SELECT id FROM name WHERE name = ?", (name,)))
+            if not rows:
+                return None
+            number = self._numbers[name] = int(rows[0][0])
+        return number
+
+
+def run_query(connection: apsw.Connection, names: Names, permit: Permit, query: Query) -> Page:
+    """A page of entities that match and exist for this permit."""
+    limit = min(query.limit, PAGE_MAX)
+    search = _Search(connection, names, permit, query)
+    found: list[StoredEntity] = []
+    if limit:
+        for entity in search.entities(query.after or "", limit + 1):
+            found.append(entity)
+            if len(found) > limit:
+                break
+    count = search.count() if query.count else None
+    more = len(found) > limit
+    page = tuple(found[:limit])
+    return Page(page, count, page[-1].urn if more else None)
+
+
+class _Search:
+    """One query, compiled."""
+
+    def __init__(
+        self, connection: apsw.Connection, names: Names, permit: Permit, query: Query
+    ) -> None:
+        self._connection = connection
+        self._names = names
+        self._permit = permit
+        self._query = query
+        self._types = self._visible_types()
+        self._deadline = time.monotonic() + SECONDS_MAX
+        self._terms: list[Term] = []
+        if query.condition is not None:
+            self._terms = compile_condition(query.condition, self._lookup)
+        if query.attributes:
+            self._terms.append(self._any_attribute(query.attributes))
+        self._box = None if query.geo is None else search_box(query.geo)
+        self._exact = query.geo is None and all(term.exact for term in self._terms)
+
+    def entities(self, after: str, wanted: int) -> Iterator[StoredEntity]:
+        """Matches by ascending id, from `after` on."""
+        sql, values = self._sql(_COLUMNS, after)
+        if self._exact:
+            sql, values = f"{sql} LIMIT ?", (*values, wanted)
+        for row in self._connection.execute(sql, values):
+            if time.monotonic() > self._deadline:
+                raise TooLarge(
+                    f"the query takes over {SECONDS_MAX:g} s: narrow it by type or place"
+                )
+            stored = entity_of_row(self._connection, self._permit, row[0], row[1:])
+            if stored is not None and (self._exact or self._meets(stored)):
+                yield stored
+
+    def count(self) -> int:
+        """How many match, over all pages."""
+        if self._exact:
+            sql, values = self._sql("1", "")
+            rows = self._connection.execute(f"SELECT count(*) FROM ({sql})", values)
+            return int(next(rows)[0])
+        return sum(1 for _ in self.entities("", 0))
+
+    def _meets(self, stored: StoredEntity) -> bool:
+        entity = decode_entity(stored)
+        query = self._query
+        if query.condition is not None and not matches(entity, query.condition):
+            return False
+        if query.attributes and not any(a.name in query.attributes for a in entity.attributes):
+            return False
+        return query.geo is None or _near(entity, query.geo)
+
+    def _sql(self, columns: str, after: str) -> tuple[str, tuple[Any, ...]]:
+        drive, left = self._drive()
+        where: list[str] = []
+        values: list[Any] = []
+        if drive is not None:
+            sql = f"SELECT {columns} FROM ({drive[0]}) d CROSS JOIN entity e ON e.id = d.entity"
+            values += drive[1]
+            where.append("e.live")
+            if self._types is not None:
+                marks = ", ".join("?" * len(self._types))
+                where.append(
+                    f"EXISTS (SELECT 1 FROM entity_type t WHERE t.type IN ({marks}) "
+                    "AND t.urn = e.urn)"
+                )
+                values += self._types
+        elif self._types is not None and len(self._types) == 1 and not self._query.ids:
+            sql = (
+                f"SELECT {columns} FROM entity_type t CROSS JOIN entity e ON e.id = t.entity "
+                "WHERE t.type = ? AND t.urn > ?"
+            )
+            values += [self._types[0], after]
+            return self._finish(sql, where, values, left, "t.urn")
+        else:
+            sql = f"SELECT {columns} FROM entity e"
+            where.append("e.live")
+            if self._types is not None:
+                marks = ", ".join("?" * len(self._types))
+                where.append(
+                    f"EXISTS (SELECT 1 FROM entity_type t WHERE t.type IN ({marks}) "
+                    "AND t.urn = e.urn)"
+                )
+                values += self._types
+        where.append("e.urn > ?")
+        values.append(after)
+        return self._finish(f"{sql} WHERE {where[0]}", where[1:], values, left, "e.urn")
+
+    def _finish(
+        self, sql: str, where: list[str], values: list[Any], left: list[Term], order: str
+    ) -> tuple[str, tuple[Any, ...]]:
+        if self._query.ids:
+            where.append(f"e.urn IN ({', '.join('?' * len(self._query.ids))})")
+            values += self._query.ids
+        if self._query.id_pattern is not None:
+            where.append("regexp(?, e.urn)")
+            values.append(self._query.id_pattern)
+        for term in left:
+            where.append(term.sql)
+            values += term.values
+        ands = "".join(f" AND {part}" for part in where)
+        return f"{sql}{ands} ORDER BY {order}", tuple(values)
+
+    def _drive(self) -> tuple[tuple[str, tuple[Any, ...]] | None, list[Term]]:
+        """The select that gives the fewest candidates, and the terms still to test."""
+        if self._query.ids:
+            return None, self._terms
+        best: tuple[int, str, tuple[Any, ...], Term | None] | None = None
+        place = self._place_drive()
+        if place is not None:
+            best = (self._first(*place), *place, None)
+        for term in self._terms:
+            if term.drive is not None:
+                number = self._first(term.drive, term.values)
+                if best is None or number < best[0]:
+                    best = (number, term.drive, term.values, term)
+        if best is None or best[0] >= DRIVE_MAX:
+            return None, self._terms
+        chosen = best[3]
+        return (
+            (f"SELECT DISTINCT entity FROM ({best[1]})", best[2]),
+            [term for term in self._terms if term is not chosen],
+        )
+
+    def _first(self, select: str, values: tuple[Any, ...]) -> int:
+        rows = self._connection.execute(
+            f"SELECT count(*) FROM (SELECT 1 FROM ({select}) LIMIT {DRIVE_MAX})", values
+        )
+        return int(next(rows)[0])
+
+    def _place_drive(self) -> tuple[str, tuple[Any, ...]] | None:
+        geo = self._query.geo
+        if geo is None or self._box is None:
+            return None
+        number = self._names.number(self._connection, geo.attribute)
+        west, south, east, north = self._box
+        return (
+            "SELECT a.entity AS entity FROM place p CROSS JOIN attribute a ON a.id = p.id "
+            "WHERE p.east >= ? AND p.west <= ? AND p.north >= ? AND p.south <= ? "
+            "AND a.name = ? AND a.live",
+            (west, east, south, north, -1 if number is None else number),
+        )
+
+    def _any_attribute(self, names: tuple[str, ...]) -> Term:
+        known = [self._lookup(name) for name in names]
+        numbers = [k.number for k in known if k is not None]
+        marks = ", ".join("?" * len(numbers))
+        return Term(
+            f"EXISTS (SELECT 1 FROM attribute WHERE entity = e.id AND name IN ({marks}) AND live)",
+            tuple(numbers),
+            all(k.covered for k in known if k is not None),
+        )
+
+    def _lookup(self, name: str) -> Known | None:
+        number = self._names.number(self._connection, name)
+        if number is None:
+            return None
+        other = self._connection.execute(
+            "SELECT 1 FROM attribute INDEXED BY attribute_other WHERE name = ? AND num IS NULL "
+            "AND txt IS NULL AND live LIMIT 1",
+            (number,),
+        )
+        return Known(number, not list(other), self._covered(name))
+
+    def _covered(self, name: str) -> bool:
+        types = self._types if self._types is not None else tuple(self._permit.rules)
+        rules = [self._permit.rule(type_name) for type_name in types]
+        return all(rule is not None and rule.covers(name) for rule in rules)
+
+    def _visible_types(self) -> tuple[str, ...] | None:
+        """Types to look among; None for all of them."""
+        permit, asked = self._permit, self._query.types
+        if asked:
+            return tuple(name for name in asked if permit.rule(name) is not None)
+        if ANY_TYPE in permit.rules:
+            return None
+        return tuple(name for name in permit.rules if not name.startswith("record:"))
+
+
+def _near(entity: Entity, geo: Geo) -> bool:
+    return any(
+        a.kind == "GeoProperty" and related(a.value, geo) for a in entity.named(geo.attribute)
+    )

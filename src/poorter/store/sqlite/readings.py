@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: EUPL-1.2
+"""A feed's readings into the open transaction: known, new, correction, late; never a silent zero.
+
+The newest moment of each instance is remembered, so that a reading that is newer than all before
+needs no look-up: it can't be known already.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import apsw
+
+from poorter.city.entity import Attribute
+from poorter.city.errors import Denied, Invalid
+from poorter.gate.permit import Permit
+from poorter.store import contract as c
+from poorter.store.sqlite.entities import Entities, Outbox, history_value
+
+_CACHE_MAX = 500_000
+BAD = 3
+_BEFORE_ALL_US = -(2**62)
+_INSERT = "INSERT INTO history VALUES (?, ?, ?, ?, ?, ?)"
+
+
+@dataclass(slots=True)
+class _Instance:
+    """An attribute instance: its row, its entity's, the newest moment in history and in state."""
+
+    row: int
+    entity: int
+    type: str
+    newest_us: int
+    state_us: int
+    pending: c.Reading | None = None
+
+
+class Readings:
+    """Writes Observe ops."""
+
+    def __init__(self, connection: apsw.Connection, entities: Entities, outbox: Outbox) -> None:
+        self._run = connection.execute
+        self._run_many = connection.executemany
+        self._entities = entities
+        self._outbox = outbox
+        self._instances: dict[tuple[str, str, str | None], _Instance] = entities.remembered
+
+    def observe(self, op: c.Observe, permit: Permit, now_us: int) -> c.ObserveResult:
+        """Write readings by the identity rule; how many were new, corrections, duplicates."""
+        rule = permit.rule_of((op.type,))
+        if rule is None:
+            raise Denied
+        rows: list[tuple[int, int, int, int, int, Any]] = []
+        changed: dict[tuple[str, str, str | None], _Instance] = {}
+        new = corrections = duplicates = 0
+        instances = self._instances
+        for reading in op.readings:
+            key = (reading.urn, reading.name, reading.dataset_id)
+            instance = instances.get(key)
+            if instance is None or instance.type != op.type:
+                if not rule.covers(reading.name):
+                    raise Denied
+                instance = self._instance(op.type, reading, permit, now_us)
+            moment_us = reading.observed_at_us
+            value = _checked(reading)
+            sequence = 0
+            if moment_us <= instance.newest_us:
+                if rows:
+                    self._run_many(_INSERT, rows)
+                    rows = []
+                known = self._known(instance.row, moment_us)
+                if known is not None:
+                    if known[1] == value and type(known[1]) is type(value):
+                        duplicates += 1
+                        continue
+                    sequence = known[0] + 1
+            else:
+                instance.newest_us = moment_us
+            rows.append((instance.row, moment_us, sequence, now_us, reading.quality, value))
+            if sequence:
+                corrections += 1
+            else:
+                new += 1
+            # a bad reading is history, never the state of the city
+            if moment_us >= instance.state_us and reading.quality < BAD:
+                instance.state_us = moment_us
+                instance.pending = reading
+                changed[key] = instance
+        if rows:
+            self._run_many(_INSERT, rows)
+        self._write_state(op, changed, now_us)
+        if op.one_event and op.readings and new + corrections:
+            self._outbox.add("backfill", op.readings[0].urn, (op.type,), ())
+        return c.ObserveResult(new, corrections, duplicates)
+
+    def _write_state(
+        self,
+        op: c.Observe,
+        changed: dict[tuple[str, str, str | None], _Instance],
+        now_us: int,
+    ) -> None:
+        names_of: dict[str, tuple[int, list[str]]] = {}
+        for (urn, name, dataset_id), instance in changed.items():
+            reading = instance.pending
+            instance.pending = None
+            if reading is None:
+                continue
+            sub: tuple[Attribute, ...] = ()
+            if reading.quality:
+                sub = (Attribute("quality", ("good", "doubtful", "estimated")[reading.quality]),)
+            attribute = Attribute(
+                name,
+                reading.value,
+                observed_at_us=reading.observed_at_us,
+                dataset_id=dataset_id,
+                unit_code=reading.unit_code,
+                sub=sub,
+            )
+            self._entities.write_state(instance.entity, attribute, now_us)
+            names_of.setdefault(urn, (instance.entity, []))[1].append(name)
+        for urn, (entity, names) in names_of.items():
+            self._entities.touch(entity, now_us)
+            if not op.one_event:
+                self._outbox.add("attributes", urn, (op.type,), tuple(names))
+
+    def _known(self, row: int, moment_us: int) -> tuple[int, Any] | None:
+        return next(
+            self._run(
+                "SELECT sequence, value FROM history WHERE attribute = ? AND observed_us = ? "
+                "ORDER BY sequence DESC LIMIT 1",
+                (row, moment_us),
+            ),
+            None,
+        )
+
+    def _instance(
+        self, type_name: str, reading: c.Reading, permit: Permit, now_us: int
+    ) -> _Instance:
+        found = self._entities.find(reading.urn)
+        if found is None:
+            entity = self._entities.new_entity(reading.urn, (type_name,), "", now_us)
+        else:
+            entity = found[0]
+            if type_name not in found[1]:
+                raise Invalid(f"{reading.urn} is no {type_name}")
+        name = self._entities.name_id(reading.name)
+        row = next(
+            self._run(
+                "SELECT id, live, observed_us, modified_us FROM attribute "
+                "WHERE entity = ? AND name = ? AND dataset = ?",
+                (entity, name, reading.dataset_id or ""),
+            ),
+            None,
+        )
+        if row is None:
+            (number,) = next(
+                self._run(
+                    "INSERT INTO attribute (entity, name, dataset, body, created_us, modified_us, "
+                    "live) VALUES (?, ?, ?, x'', ?, ?, 0) RETURNING id",
+                    (entity, name, reading.dataset_id or "", now_us, now_us),
+                )
+            )
+            instance = _Instance(number, entity, type_name, _BEFORE_ALL_US, _BEFORE_ALL_US)
+        else:
+            newest = next(
+                self._run("SELECT max(observed_us) FROM history WHERE attribute = ?", (row[0],))
+            )[0]
+            state_us = row[2] if row[1] and row[2] is not None else None
+            if row[1] and state_us is None:
+                state_us = row[3]  # state without a moment of its own counts from its writing
+            instance = _Instance(
+                row[0],
+                entity,
+                type_name,
+                _BEFORE_ALL_US if newest is None else newest,
+                _BEFORE_ALL_US if state_us is None else state_us,
+            )
+        if len(self._instances) >= _CACHE_MAX:
+            self._instances.clear()
+        self._instances[(reading.urn, reading.name, reading.dataset_id)] = instance
+        return instance
+
+
+def _checked(reading: c.Reading) -> Any:
+    value = reading.value
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        raise Invalid(f"{reading.urn} {reading.name}: {value} is no reading; leave it out")
+    return history_value(value)

@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: EUPL-1.2
+"""The contract over SQLite: one writer takes what writes; each thread has a reading connection."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+
+import apsw
+import msgspec
+
+from poorter.city.clock import Clock, CommittedClock
+from poorter.city.entity import Entity, Observation
+from poorter.city.errors import NotFound
+from poorter.city.limits import PAGE_MAX
+from poorter.city.query import HistoryQuery, Query
+from poorter.gate.permit import Permit
+from poorter.store import contract as c
+from poorter.store.body import decode_entity
+from poorter.store.sqlite import reading
+from poorter.store.sqlite.connect import FILE, connect, lock_directory, migrate
+from poorter.store.sqlite.history import aggregate, history
+from poorter.store.sqlite.query import Names, run_query
+from poorter.store.sqlite.writer import Writer, loop_job, thread_job
+
+_decode = msgspec.json.Decoder().decode
+
+
+def open_store(directory: Path, clock: Clock, vfs: str | None = None) -> SqliteStore:
+    """Open (or make) the store in `directory`.
+
+    Raises: Unavailable when another process has it, or a newer version wrote it.
+    """
+    return SqliteStore(directory, clock, vfs)
+
+
+class SqliteStore:
+    """One city in one folder. Safe to use from any thread."""
+
+    def __init__(self, directory: Path, clock: Clock, vfs: str | None = None) -> None:
+        self._lock = lock_directory(directory)
+        self._path = directory / FILE
+        self._vfs = vfs
+        connection = connect(self._path, write=True, vfs=vfs)
+        migrate(connection)
+        (last_us,) = next(connection.execute("SELECT coalesce(max(at_us), 0) FROM event"))
+        self.clock = CommittedClock(clock, int(last_us))
+        self._writing = connection
+        self._writer = Writer(connection, self.clock)
+        self._local = threading.local()
+        self._names = Names()
+
+    # -- writing -----------------------------------------------------------------------------
+
+    def commit(self, permit: Permit, change: c.Change) -> Future[c.Committed]:
+        """Queue one transaction; the future ends after fsync."""
+        job = thread_job(permit, change)
+        self._writer.submit(job)
+        future: Future[c.Committed] = job.future
+        return future
+
+    def commit_async(self, permit: Permit, change: c.Change) -> asyncio.Future[c.Committed]:
+        """The same for a coroutine; the loop is woken once a group."""
+        job = loop_job(permit, change, asyncio.get_running_loop())
+        self._writer.submit(job)
+        future: asyncio.Future[c.Committed] = job.future
+        return future
+
+    def on_commit(self, listener: Callable[[Sequence[c.Event]], None]) -> Callable[[], None]:
+        """Call `listener` after each group; returns how to stop."""
+        self._writer.listeners.append(listener)
+        return lambda: self._writer.listeners.remove(listener)
+
+    # -- reading -----------------------------------------------------------------------------
+
+    def entity(self, permit: Permit, urn: str) -> c.StoredEntity:
+        """One entity; NotFound when absent or hidden."""
+        permit.check("read", self.clock.now_us())
+        found = reading.entity(self._reader(), permit, urn)
+        if found is None:
+            raise NotFound(f"{urn} is not there")
+        return found
+
+    def decode(self, stored: c.StoredEntity) -> Entity:
+        """The entity as values."""
+        return decode_entity(stored)
+
+    def query(self, permit: Permit, query: Query) -> c.Page:
+        """Entities that match, by ascending id."""
+        permit.check("read", self.clock.now_us())
+        return run_query(self._reader(), self._names, permit, query)
+
+    def types(self, permit: Permit) -> tuple[tuple[str, int], ...]:
+        """Entity types present and how many of each."""
+        permit.check("read", self.clock.now_us())
+        rows = self._reader().execute("SELECT type, count(*) FROM entity_type GROUP BY type")
+        return tuple((name, number) for name, number in rows if permit.rule(name) is not None)
+
+    def history(self, permit: Permit, query: HistoryQuery) -> list[Observation]:
+        """Observations by attribute, then event time."""
+        permit.check("read", self.clock.now_us())
+        return history(self._reader(), permit, query, self.clock.now_us())
+
+    def aggregate(
+        self, permit: Permit, query: HistoryQuery, width_us: int
+    ) -> dict[str, list[c.Bucket]]:
+        """Buckets per attribute of one entity; empty ones absent."""
+        permit.check("read", self.clock.now_us())
+        return aggregate(self._reader(), permit, query, width_us, self.clock.now_us())
+
+    def record(self, permit: Permit, kind: str, record_id: str) -> c.Record:
+        """One record; NotFound when absent or its kind is not covered."""
+        permit.check("read", self.clock.now_us())
+        found = None
+        if permit.rule(f"record:{kind}") is not None:
+            rows = self._reader().execute(
+                "SELECT * FROM record WHERE kind = ? AND id = ?", (kind, record_id)
+            )
+            found = next(iter(list(rows)), None)
+        if found is None:
+            raise NotFound(f"{kind} {record_id} is not there")
+        return _record(found)
+
+    def records(
+        self,
+        permit: Permit,
+        kind: str,
+        where: Mapping[str, str] | None = None,
+        limit: int = PAGE_MAX,
+        after: str | None = None,
+    ) -> list[c.Record]:
+        """Records of a kind by ascending id."""
+        permit.check("read", self.clock.now_us())
+        if permit.rule(f"record:{kind}") is None:
+            return []
+        sql = "SELECT * FROM record r WHERE r.kind = ? AND r.id > ?"
+        values: list[object] = [kind, after or ""]
+        for key, value in (where or {}).items():
+            sql += (
+                " AND EXISTS (SELECT 1 FROM record_key k WHERE k.kind = r.kind AND k.key = ? "
+                "AND k.value = ? AND k.id = r.id)"
+            )
+            values += [key, value]
+        sql += " ORDER BY r.id LIMIT ?"
+        values.append(min(limit, PAGE_MAX))
+        return [_record(row) for row in self._reader().execute(sql, tuple(values))]
+
+    def pool(self, permit: Permit, pool: str) -> c.Pool:
+        """The running holds of a pool."""
+        permit.check("read", self.clock.now_us())
+        if permit.rule("record:hold") is None:
+            return c.Pool(0, ())
+        rows = self._reader().execute(
+            "SELECT id, units, until_us FROM hold WHERE pool = ? AND until_us > ? ORDER BY id",
+            (pool, self.clock.now_us()),
+        )
+        holds = tuple((str(i), int(u), int(e)) for i, u, e in rows)
+        return c.Pool(sum(units for _, units, _ in holds), holds)
+
+    def events(self, permit: Permit, after: int, limit: int = PAGE_MAX) -> list[c.Event]:
+        """Events after a sequence number, of types that the permit covers."""
+        permit.check("read", self.clock.now_us())
+        rows = self._reader().execute(
+            "SELECT * FROM event WHERE sequence > ? ORDER BY sequence LIMIT ?",
+            (after, min(limit, PAGE_MAX)),
+        )
+        events = (
+            c.Event(s, at, kind, urn, tuple(types.split()), tuple(names.split()))
+            for s, at, kind, urn, types, names in rows
+        )
+        return [event for event in events if permit.rule_of(event.types) is not None]
+
+    def leaves(self, permit: Permit, after: int, limit: int) -> list[tuple[int, bytes]]:
+        """Committed ledger leaves from index `after` on."""
+        permit.check("read", self.clock.now_us())
+        if permit.rule("record:leaf") is None:
+            return []
+        rows = self._reader().execute(
+            "SELECT idx, leaf FROM leaf WHERE idx >= ? ORDER BY idx LIMIT ?", (after, limit)
+        )
+        return [(int(index), bytes(leaf)) for index, leaf in rows]
+
+    def leaf_payload(self, permit: Permit, index: int) -> bytes:
+        """The private payload of a leaf; NotFound when absent or erased."""
+        permit.check("read", self.clock.now_us())
+        rows = list(self._reader().execute("SELECT payload FROM leaf WHERE idx = ?", (index,)))
+        if permit.rule("record:leaf") is None or not rows or rows[0][0] is None:
+            raise NotFound(f"leaf {index} has no payload here")
+        return bytes(rows[0][0])
+
+    def sequence(self) -> int:
+        """The number of the newest event: what an ETag of a whole page can be made of."""
+        return self._writer.sequence
+
+    def backup(self, permit: Permit, target: str) -> None:
+        """A consistent copy into the folder `target` while writing goes on."""
+        permit.check("read", self.clock.now_us())
+        Path(target).mkdir(parents=True, exist_ok=True)
+        copy = apsw.Connection(str(Path(target) / FILE))
+        with copy.backup("main", self._reader(), "main") as work:
+            work.step()
+        copy.close()
+
+    def close(self) -> None:
+        """Finish what is queued, then stop."""
+        self._writer.close()
+        self._writing.close()
+        self._lock.close()
+
+    def _reader(self) -> apsw.Connection:
+        connection: apsw.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = connect(self._path, write=False, vfs=self._vfs)
+            self._local.connection = connection
+        return connection
+
+
+def _record(row: Sequence[object]) -> c.Record:
+    kind, record_id, doc, version, created_us, modified_us = row
+    return c.Record(
+        str(kind),
+        str(record_id),
+        _decode(doc),  # type: ignore[arg-type]
+        version,  # type: ignore[arg-type]
+        created_us,  # type: ignore[arg-type]
+        modified_us,  # type: ignore[arg-type]
+    )

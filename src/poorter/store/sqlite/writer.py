@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: EUPL-1.2
+"""The one writer: takes what waits, one transaction, one fsync, then answers all (design 5).
+
+A change that fails is rolled back to its savepoint and answered with its error; the others of
+the group go on. If the commit itself fails (full disk), all of the group are answered with
+Unavailable: none of it was written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+import apsw
+import msgspec
+
+from poorter.city.clock import CommittedClock
+from poorter.city.errors import CityError, Denied, Invalid, Unavailable
+from poorter.city.limits import COMMIT_CHANGES_MAX, IDEMPOTENCY_HOURS, WRITE_QUEUE_MAX
+from poorter.city.time import HOUR_US
+from poorter.gate.permit import Permit
+from poorter.store.contract import Change, Committed, Event, ObserveResult
+from poorter.store.sqlite.apply import Applier
+
+Listener = Callable[[Sequence[Event]], None]
+Answer = Committed | CityError
+_WRITING = frozenset(("write", "command", "decide", "administer"))
+
+
+class Job:
+    """A queued change and where its answer goes: a thread's future, or an event loop's."""
+
+    __slots__ = ("change", "future", "loop", "permit")
+
+    def __init__(
+        self,
+        permit: Permit,
+        change: Change,
+        future: Any,
+        loop: asyncio.AbstractEventLoop | None,
+    ) -> None:
+        self.permit = permit
+        self.change = change
+        self.future = future
+        self.loop = loop
+
+
+class Writer:
+    """A thread that owns the writing connection."""
+
+    def __init__(self, connection: apsw.Connection, clock: CommittedClock) -> None:
+        self._connection = connection
+        self._run = connection.execute
+        self._clock = clock
+        self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._closed = False
+        self._applier = Applier(connection)
+        (sequence,) = next(self._run("SELECT coalesce(max(sequence), 0) FROM event"))
+        self.sequence = int(sequence)
+        self.listeners: list[Listener] = []
+        self._thread = threading.Thread(target=self._work, name="writer", daemon=True)
+        self._thread.start()
+
+    def submit(self, job: Job) -> None:
+        """Queue a change. Raises Denied or Unavailable at once where that is known at once."""
+        if job.permit.action not in _WRITING:
+            raise Denied
+        job.permit.check(job.permit.action, self._clock.now_us())
+        if self._closed:
+            raise Unavailable("the store is closing")
+        if self._queue.qsize() >= WRITE_QUEUE_MAX:
+            raise Unavailable("too much waits to be written; try again in a moment")
+        self._queue.put(job)
+
+    def close(self) -> None:
+        """Write what is queued, then stop."""
+        if not self._closed:
+            self._closed = True
+            self._queue.put(None)
+            self._thread.join()
+
+    def _work(self) -> None:
+        while True:
+            jobs, last = self._take()
+            if jobs:
+                self._commit(jobs)
+            if last:
+                return
+
+    def _take(self) -> tuple[list[Job], bool]:
+        """What waits now, at least one; and whether the end was asked for."""
+        jobs: list[Job] = []
+        job = self._queue.get()
+        while job is not None:
+            jobs.append(job)
+            if len(jobs) >= COMMIT_CHANGES_MAX:
+                return jobs, False
+            try:
+                job = self._queue.get_nowait()
+            except queue.Empty:
+                return jobs, False
+        return jobs, True
+
+    def _commit(self, jobs: list[Job]) -> None:
+        now_us = self._clock.now_us()
+        before = self.sequence
+        try:
+            list(self._run("BEGIN IMMEDIATE"))
+            events: list[Event] = []
+            answers = [self._apply(job, now_us, events) for job in jobs]
+            self._write_events(events)
+            list(self._run("COMMIT"))
+        except apsw.Error as wrong:
+            self._roll_back()
+            self.sequence = before
+            refused = Unavailable(_words(wrong))
+            _answer([(job, refused) for job in jobs])
+            return
+        self._clock.committed(now_us)
+        _answer(list(zip(jobs, answers, strict=True)))
+        if events:
+            for listener in tuple(self.listeners):
+                listener(events)
+
+    def _apply(self, job: Job, now_us: int, events: list[Event]) -> Answer:
+        change = job.change
+        outbox = self._applier.outbox.pending
+        if change.idempotency_key is not None:
+            known = self._replay(change.idempotency_key)
+            if known is not None:
+                return known
+        list(self._run("SAVEPOINT change"))
+        try:
+            results = tuple(self._applier.apply(op, job.permit, now_us) for op in change.ops)
+            sequence = self.sequence + len(outbox)
+            if change.idempotency_key is not None:
+                self._remember(change.idempotency_key, results, sequence, now_us)
+        except (CityError, apsw.ConstraintError, apsw.TooBigError) as wrong:
+            list(self._run("ROLLBACK TO change"))
+            list(self._run("RELEASE change"))
+            self._applier.forget()
+            return wrong if isinstance(wrong, CityError) else Invalid(f"cannot be stored: {wrong}")
+        list(self._run("RELEASE change"))
+        for kind, urn, types, names in outbox:
+            self.sequence += 1
+            events.append(Event(self.sequence, now_us, kind, urn, types, names))  # type: ignore[arg-type]
+        outbox.clear()
+        return Committed(results, self.sequence, now_us)
+
+    def _write_events(self, events: list[Event]) -> None:
+        if events:
+            self._connection.executemany(
+                "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?)",
+                [
+                    (e.sequence, e.at_us, e.kind, e.urn, " ".join(e.types), " ".join(e.names))
+                    for e in events
+                ],
+            )
+
+    def _replay(self, key: str) -> Committed | None:
+        row = next(self._run("SELECT answer FROM replay WHERE key = ?", (key,)), None)
+        if row is None:
+            return None
+        results, sequence, at_us = msgspec.msgpack.decode(row[0])
+        return Committed(tuple(map(_from_list, results)), sequence, at_us, replayed=True)
+
+    def _remember(self, key: str, results: tuple[Any, ...], sequence: int, now_us: int) -> None:
+        answer = msgspec.msgpack.encode((results, sequence, now_us))
+        list(self._run("INSERT INTO replay VALUES (?, ?, ?)", (key, now_us, answer)))
+        oldest_us = now_us - IDEMPOTENCY_HOURS * HOUR_US
+        list(
+            self._run(
+                "DELETE FROM replay WHERE key IN "
+                "(SELECT key FROM replay WHERE at_us < ? ORDER BY at_us LIMIT 10)",
+                (oldest_us,),
+            )
+        )
+
+    def _roll_back(self) -> None:
+        if self._connection.in_transaction:
+            try:
+                list(self._run("ROLLBACK"))
+            except apsw.Error:
+                self._connection.interrupt()
+        self._applier.forget()
+
+
+def _from_list(result: Any) -> Any:
+    if isinstance(result, dict):
+        return ObserveResult(**result)
+    return tuple(map(_from_list, result)) if isinstance(result, list) else result
+
+
+def _words(wrong: apsw.Error) -> str:
+    if isinstance(wrong, apsw.FullError):
+        return "the disk is full; nothing was written"
+    if isinstance(wrong, apsw.IOError):
+        return "the disk did not take the write; nothing was written"
+    return f"the store cannot write now: {type(wrong).__name__}"
+
+
+def _answer(answered: list[tuple[Job, Answer]]) -> None:
+    """Threads are woken one by one, an event loop once for the whole group."""
+    loops: dict[asyncio.AbstractEventLoop, list[tuple[Any, Answer]]] = {}
+    for job, answer in answered:
+        if job.loop is not None:
+            loops.setdefault(job.loop, []).append((job.future, answer))
+        elif isinstance(answer, CityError):
+            job.future.set_exception(answer)
+        else:
+            job.future.set_result(answer)
+    for loop, pairs in loops.items():
+        try:
+            loop.call_soon_threadsafe(_resolve, pairs)
+        except RuntimeError:
+            continue  # the loop has ended, and with it whoever waited
+
+
+def _resolve(pairs: list[tuple[asyncio.Future[Committed], Answer]]) -> None:
+    for future, answer in pairs:
+        if future.done():
+            continue
+        if isinstance(answer, CityError):
+            future.set_exception(answer)
+        else:
+            future.set_result(answer)
+
+
+def thread_job(permit: Permit, change: Change) -> Job:
+    """A job that a thread waits for."""
+    return Job(permit, change, Future(), None)
+
+
+def loop_job(permit: Permit, change: Change, loop: asyncio.AbstractEventLoop) -> Job:
+    """A job that a coroutine of `loop` waits for."""
+    return Job(permit, change, loop.create_future(), loop)
