@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: EUPL-1.2
+"""The sequencer: what the store committed goes into the tree, then a checkpoint is signed.
+
+The store is the source: leaf numbers are given in its transactions. Tiles and checkpoints are
+derived, so a crash at any step is mended by going on from the last checkpoint that verifies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from poorter.city.clock import Clock
+from poorter.city.errors import Unavailable
+from poorter.identity.keys import KeyPair, PublicPair
+from poorter.ledger.checkpoint import Checkpoint, sign_checkpoint, verify_checkpoint
+from poorter.ledger.tiles import WIDTH, Tiles, write_whole
+from poorter.ledger.tree import Frontier, leaf_hash
+
+BATCH = 10_000
+CHECKPOINT_FILE = "checkpoint"
+
+#: committed leaves from an index on, at most so many: [(index, bytes)]
+Source = Callable[[int, int], list[tuple[int, bytes]]]
+
+
+class Sequencer:
+    """Brings tiles and checkpoint up to the store. One per city; not safe for two threads."""
+
+    def __init__(
+        self,
+        folder: Path,
+        source: Source,
+        key: KeyPair,
+        ring: list[PublicPair],
+        clock: Clock,
+    ) -> None:
+        self.folder = folder
+        self.origin = key.name
+        self._source = source
+        self._key = key
+        self._clock = clock
+        self._ring = ring
+        self.tiles = Tiles(folder)
+        self._frontier = Frontier()
+        self.checkpoint = Checkpoint(self.origin, 0, self._frontier.root())
+        self._recover()
+
+    def step(self) -> Checkpoint:
+        """Take in what was committed since; sign a checkpoint if that was anything."""
+        while True:
+            rows = self._source(self._frontier.size, BATCH)
+            if not rows:
+                break
+            for offset, (index, _) in enumerate(rows):
+                if index != self._frontier.size + offset:
+                    raise Unavailable(f"the store has no leaf {self._frontier.size + offset}")
+            self.tiles.extend(rows[0][0], [leaf for _, leaf in rows], self._frontier)
+        if self._frontier.size != self.checkpoint.size or self._frontier.size == 0:
+            self._sign()
+        return self.checkpoint
+
+    def node(self, level: int, index: int) -> bytes:
+        """Hash of a complete subtree, for proofs."""
+        return self.tiles.node(level, index)
+
+    def note(self) -> bytes:
+        """The newest signed checkpoint."""
+        return (self.folder / CHECKPOINT_FILE).read_bytes()
+
+    def _sign(self) -> None:
+        checkpoint = Checkpoint(self.origin, self._frontier.size, self._frontier.root())
+        note = sign_checkpoint(checkpoint, self._key, self._clock.now_us())
+        write_whole(self.folder / CHECKPOINT_FILE, note)
+        self.checkpoint = checkpoint
+
+    def _recover(self) -> None:
+        """Rebuild the frontier from the store, and hold it against the last checkpoint."""
+        file = self.folder / CHECKPOINT_FILE
+        signed = None
+        if file.exists():
+            try:
+                signed = verify_checkpoint(file.read_bytes(), self._ring, self.origin)
+            except ValueError as wrong:
+                raise Unavailable(f"the ledger's checkpoint does not verify: {wrong}") from None
+        if signed is None:
+            return
+        self.checkpoint = signed
+        try:
+            self._frontier = frontier_at(self.tiles, signed.size)
+            list(self.tiles.entries(signed.size - signed.size % WIDTH, signed.size))
+        except ValueError:
+            self._rebuild(signed.size)  # a tile is missing: it is made again from the store
+        if self._frontier.root() != signed.root:
+            self._rebuild(signed.size)
+            if self._frontier.root() != signed.root:
+                raise Unavailable("the store's leaves are not those of the signed tree")
+
+    def _rebuild(self, size: int) -> None:
+        """Tiles and frontier from the store's leaves. Names the first leaf that differs."""
+        self._frontier = Frontier()
+        while self._frontier.size < size:
+            start = self._frontier.size
+            rows = self._source(start, min(BATCH, size - start))
+            if not rows:
+                raise Unavailable(f"the store has {start} leaves, the signed tree {size}")
+            for index, leaf in rows:
+                self._check_leaf(index, leaf_hash(leaf))
+            self.tiles.extend(start, [leaf for _, leaf in rows], self._frontier)
+
+    def _check_leaf(self, index: int, hashed: bytes) -> None:
+        """Name the first leaf that differs. A missing tile is no difference: it is made again."""
+        try:
+            known = self.tiles.node(0, index)
+        except ValueError:
+            return
+        if known != hashed:
+            raise Unavailable(f"leaf {index} in the store is not the one that was signed")
+
+
+def frontier_at(tiles: Tiles, size: int) -> Frontier:
+    """The frontier of the first `size` leaves, from tiles alone. ValueError when one is missing."""
+    peaks = []
+    start = 0
+    for level in reversed(range(size.bit_length())):
+        if size >> level & 1:
+            peaks.append(tiles.node(level, start >> level))
+            start += 1 << level
+    return Frontier(size, peaks)
