@@ -15,13 +15,13 @@ demo: $(STAMP) ## the example city on http://127.0.0.1:8000
 
 test: $(STAMP) ## everything CI runs
 	tools/need
-	$(BIN)/ruff check src tests tools bench
+	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not soak"
 
 lint: $(STAMP) ## style and types only
-	$(BIN)/ruff format src tests tools bench
-	$(BIN)/ruff check --fix src tests tools bench
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
 	$(BIN)/mypy
 
 soak: $(STAMP) ## the long campaigns: faults, power cuts, fuzzing

@@ -52,6 +52,7 @@ class Permit:
     key: str
     legal_basis: str = ""
     personal: bool = False
+    valid_from_us: int = 0
 
     def check(self, action: Action, now_us: int) -> None:
         """Raises Denied unless the permit is for `action` and its lease still runs."""

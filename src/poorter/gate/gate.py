@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: EUPL-1.2
+"""The gate: one lookup a request, a lease of at most a second, a new policy by one assignment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from poorter.city.clock import Clock
+from poorter.city.errors import Denied, Invalid
+from poorter.city.limits import PERMIT_LEASE_US
+from poorter.city.time import DAY_US
+from poorter.gate.compile import Interval, Table
+from poorter.gate.permit import Action, Permit, TypeRule
+from poorter.gate.policy import Dataset, Policy
+
+Entry = tuple[Interval, Dataset]
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A policy with its table, arranged by what a request brings: processor, purpose, action."""
+
+    policy: Policy
+    table: Table
+    entries: dict[tuple[str, str, str], tuple[Entry, ...]]
+
+
+def arrange(policy: Policy, table: Table) -> Compiled:
+    """Arrange a table for lookup. Raises Invalid when the table names what the policy lacks."""
+    entries: dict[tuple[str, str, str], list[Entry]] = {}
+    for (processor, purpose, dataset, action), intervals in table.intervals.items():
+        if dataset not in policy.datasets or purpose not in policy.purposes:
+            raise Invalid(f"the table names {dataset} for {purpose}, the policy does not")
+        for interval in intervals:
+            key = (processor, purpose, action)
+            entries.setdefault(key, []).append((interval, policy.datasets[dataset]))
+    return Compiled(policy, table, {key: tuple(found) for key, found in entries.items()})
+
+
+class Gate:
+    """Answers who may do what, for which purpose, now."""
+
+    def __init__(self, compiled: Compiled, clock: Clock) -> None:
+        self._compiled = compiled
+        self._clock = clock
+        self._leases: dict[tuple[str, str, str], Permit] = {}
+        self._listeners: list[Callable[[], None]] = []
+        self.denials = 0
+
+    @property
+    def policy(self) -> Policy:
+        """The policy in force."""
+        return self._compiled.policy
+
+    def permit(self, processor: str, purpose: str, action: Action) -> Permit:
+        """The permit for a request. Raises Denied, always in the same words."""
+        key = (processor, purpose, action)
+        now_us = self._clock.now_us()
+        lease = self._leases.get(key)
+        if lease is None or now_us >= lease.valid_until_us or now_us < lease.valid_from_us:
+            lease = self._lease(key, action, now_us)
+        return lease
+
+    def swap(self, compiled: Compiled) -> None:
+        """A new policy, at once for every new request; leases that run end within a second.
+
+        Raises: Invalid when its version is not higher: an old policy can't be played back.
+        """
+        if compiled.policy.version <= self.policy.version:
+            raise Invalid(
+                f"policy version {compiled.policy.version} is not above {self.policy.version}"
+            )
+        self._compiled = compiled
+        self._leases = {}
+        for listener in tuple(self._listeners):
+            listener()
+
+    def on_swap(self, listener: Callable[[], None]) -> None:
+        """Call `listener` after each new policy: streams and automatic mandates look again."""
+        self._listeners.append(listener)
+
+    def allows(self, processor: str, purpose: str, action: Action) -> bool:
+        """Whether `permit` would give one."""
+        try:
+            self.permit(processor, purpose, action)
+        except Denied:
+            return False
+        return True
+
+    def _lease(self, key: tuple[str, str, str], action: Action, now_us: int) -> Permit:
+        compiled = self._compiled
+        until_us = now_us + PERMIT_LEASE_US
+        datasets = []
+        for (start, end), dataset in compiled.entries.get(key, ()):
+            if start <= now_us < end:
+                datasets.append(dataset)
+                until_us = min(until_us, end)
+            elif now_us < start:
+                until_us = min(until_us, start)
+        if not datasets:
+            self.denials += 1
+            raise Denied
+        processor, purpose_id, _ = key
+        purpose = compiled.policy.purposes[purpose_id]
+        permit = Permit(
+            processor=processor,
+            purpose=purpose_id,
+            action=action,
+            rules=merge_rules(datasets, action),
+            valid_from_us=now_us,
+            valid_until_us=until_us,
+            policy_version=compiled.policy.version,
+            key=f"{processor}|{purpose_id}|{action}|{compiled.policy.version}",
+            legal_basis=purpose.legal_basis,
+            personal=any(d.data_class in ("personal", "special") for d in datasets),
+        )
+        self._leases[key] = permit
+        return permit
+
+
+def merge_rules(datasets: Iterable[Dataset], action: Action) -> dict[str, TypeRule]:
+    """What several datasets together open, per type. A command opens command attributes only."""
+    rules: dict[str, TypeRule] = {}
+    for dataset in datasets:
+        personal = dataset.data_class in ("personal", "special")
+        days = dataset.retention_days
+        for name, attributes in dataset.types.items():
+            rule = _rule(dataset, name, attributes, action)
+            if rule is None:
+                continue
+            rule = TypeRule(
+                rule.attributes, rule.without, personal, None if days is None else days * DAY_US
+            )
+            known = rules.get(name)
+            rules[name] = rule if known is None else _either(known, rule)
+    return rules
+
+
+def _rule(
+    dataset: Dataset, name: str, attributes: tuple[str, ...], action: Action
+) -> TypeRule | None:
+    commands = frozenset(dataset.commands)
+    if name.startswith("record:"):
+        return TypeRule()
+    if action == "command":
+        return TypeRule(commands) if commands else None
+    named = frozenset(attributes) if attributes else None
+    return TypeRule(named, commands if action == "write" else frozenset())
+
+
+def _either(a: TypeRule, b: TypeRule) -> TypeRule:
+    attributes = None
+    if a.attributes is not None and b.attributes is not None:
+        attributes = a.attributes | b.attributes
+    kept = [r.retention_us for r in (a, b) if r.retention_us is not None]
+    return TypeRule(
+        attributes, a.without | b.without, a.personal or b.personal, min(kept) if kept else None
+    )

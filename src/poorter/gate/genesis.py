@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: EUPL-1.2
+"""The first policy of a city: what lets it run at all, and open data for the public.
+
+Background work has grants like everybody else. The goal they serve is the duty to run the
+platform accountably; the council's own goals come on top, one vote each.
+"""
+
+from __future__ import annotations
+
+from poorter.city.text import Text
+from poorter.gate.policy import (
+    Dataset,
+    Goal,
+    Grant,
+    Policy,
+    Processor,
+    Purpose,
+    Vote,
+    with_parts,
+)
+
+RUN_GOAL = "run-the-platform"
+RUN = "run"
+OPEN = "open-data"
+STAFF = "control-room"
+
+#: processor of background work, its datasets and actions
+INTERNAL: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
+    ("internal:ledger", ("ledger",), ("read",)),
+    ("internal:policy", ("policy",), ("read", "administer")),
+    ("internal:identity", ("identity",), ("read", "administer")),
+    ("internal:decide", ("decisions", "policy"), ("read", "decide")),
+    ("internal:uses", ("ledger",), ("read", "administer")),
+    ("internal:load", ("context", "loads"), ("read", "write")),
+    ("internal:backup", ("everything",), ("read",)),
+)
+
+#: entity types of the open city; personal data never goes under these
+CITY_TYPES = (
+    "OffStreetParking",
+    "ParkingSpot",
+    "ParkingGroup",
+    "CrowdFlowObserved",
+    "TrafficFlowObserved",
+    "AirQualityObserved",
+    "WeatherObserved",
+    "Neighbourhood",
+    "City",
+    "Road",
+    "Water",
+)
+
+_DATASETS = (
+    Dataset(
+        "context",
+        Text("De toestand van de stad", "The state of the city"),
+        "open",
+        "open",
+        "Informatievoorziening",
+        dict.fromkeys(CITY_TYPES, ()),
+        commands=("signText",),
+    ),
+    Dataset(
+        "ledger",
+        Text("Het logboek", "The ledger"),
+        "city-hall",
+        "internal",
+        "Informatievoorziening",
+        {"record:leaf": ()},
+    ),
+    Dataset(
+        "policy",
+        Text("Doelen en grondslagen", "Goals and grounds"),
+        "open",
+        "open",
+        "Griffie",
+        {"record:bundle": ()},
+    ),
+    Dataset(
+        "identity",
+        Text("Sleutels en sessies van medewerkers", "Keys and staff sessions"),
+        "city-hall",
+        "personal",
+        "Informatievoorziening",
+        {f"record:{kind}": () for kind in ("officer", "session", "credential")},
+        retention_days=400,
+    ),
+    Dataset(
+        "decisions",
+        Text("Adviezen, besluiten en bezwaren", "Advice, decisions and objections"),
+        "city-hall",
+        "internal",
+        "Griffie",
+        {
+            f"record:{kind}": ()
+            for kind in ("advice", "decision", "mandate", "outcome", "objection", "indicator")
+        },
+    ),
+    Dataset(
+        "loads",
+        Text("Hoever een bestand geladen is", "How far a file is loaded"),
+        "city-hall",
+        "internal",
+        "Informatievoorziening",
+        {"record:load": ()},
+    ),
+    Dataset(
+        "everything",
+        Text("Alles, voor de reservekopie", "Everything, for the backup"),
+        "city-hall",
+        "special",
+        "Informatievoorziening",
+        {"*": ()},
+        retention_days=35,
+    ),
+)
+
+
+def genesis(city_id: str, body: str, date: str, officers: tuple[str, str]) -> Policy:
+    """Version 1. `officers` approve the first grants; `body` is who founds the city."""
+    goal = Goal(
+        RUN_GOAL,
+        Text("De stad draait en legt verantwoording af", "The city runs and gives account"),
+        Text("Iedereen in de stad", "Everybody in the city"),
+        vote=Vote(body, date, 0, 0),
+    )
+    purposes = (
+        Purpose(
+            RUN,
+            RUN_GOAL,
+            Text("Het platform laten werken", "Keep the platform working"),
+            "AVG 6(1)(e), Gemeentewet 160",
+            "Informatievoorziening",
+        ),
+        Purpose(
+            OPEN,
+            RUN_GOAL,
+            Text("Open gegevens voor iedereen", "Open data for everybody"),
+            "Wet hergebruik van overheidsinformatie",
+            "Informatievoorziening",
+        ),
+        Purpose(
+            STAFF,
+            RUN_GOAL,
+            Text("De meldkamer", "The control room"),
+            "AVG 6(1)(e), Gemeentewet 160",
+            "Meldkamer",
+        ),
+    )
+    processors = (
+        Processor("public", Text("Iedereen", "Everybody"), "-"),
+        Processor("staff", Text("Medewerkers", "Staff"), city_id),
+        *(
+            Processor(name, Text("Het platform zelf", "The platform"), city_id)
+            for name, _, _ in INTERNAL
+        ),
+    )
+    grants = [
+        Grant("public-open", "public", OPEN, "context", ("read",), officers),
+        Grant("staff-context", "staff", STAFF, "context", ("read",), officers),
+        Grant("staff-decisions", "staff", STAFF, "decisions", ("read",), officers),
+    ]
+    for name, datasets, actions in INTERNAL:
+        for dataset in datasets:
+            allowed = ("read",) if dataset == "policy" and name != "internal:policy" else actions
+            grant_id = f"{name.split(':')[1]}-{dataset}"
+            grants.append(Grant(grant_id, name, RUN, dataset, allowed, officers))  # type: ignore[arg-type]
+    return with_parts(Policy(), (goal, *purposes, *_DATASETS, *processors, *grants))

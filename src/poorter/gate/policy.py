@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: EUPL-1.2
+"""Policy as data: goals, purposes, datasets, processors, grants. Checked as a whole before use."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
+
+import msgspec
+
+from poorter.city.errors import Invalid
+from poorter.city.text import Text
+from poorter.gate.permit import Action
+
+DataClass = Literal["open", "internal", "personal", "special"]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a goal is measured by. `better` tells which way is forward."""
+
+    name: str
+    title: Text
+    unit: Text
+    baseline: float
+    target: float
+    by: str  # ISO date
+    better: Literal["lower", "higher"] = "lower"
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """A recorded vote: for and against, which options were rejected, what the minority held."""
+
+    body: str
+    date: str
+    votes_for: int
+    votes_against: int
+    rejected: tuple[Text, ...] = ()
+    minority: tuple[Text, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """What an elected body adopted. Without a vote, or once rescinded, nothing runs under it."""
+
+    id: str
+    title: Text
+    for_whom: Text
+    targets: tuple[Target, ...] = ()
+    vote: Vote | None = None
+    rescinded_at_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Purpose:
+    """Why data may be used. A new use is a new purpose."""
+
+    id: str
+    goal: str
+    title: Text
+    legal_basis: str
+    office: str
+    retention_days: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Entity types (or "record:KIND") with their attributes (none named = all), in one wall.
+
+    `commands`: attributes that take writes from decisions only.
+    """
+
+    id: str
+    title: Text
+    wall: str
+    data_class: DataClass
+    controller: str
+    types: Mapping[str, tuple[str, ...]]
+    commands: tuple[str, ...] = ()
+    retention_days: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Processor:
+    """Who handles: a role, an app, a supplier, a device, a system, the public."""
+
+    id: str
+    title: Text
+    organisation: str
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A processor may do `actions` on a dataset for a purpose in [from, until): two approved it."""
+
+    id: str
+    processor: str
+    purpose: str
+    dataset: str
+    actions: tuple[Action, ...]
+    approvals: tuple[str, str]
+    from_us: int = 0
+    until_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """All that is in force, under one version that only rises."""
+
+    version: int = 0
+    goals: Mapping[str, Goal] = field(default_factory=dict)
+    purposes: Mapping[str, Purpose] = field(default_factory=dict)
+    datasets: Mapping[str, Dataset] = field(default_factory=dict)
+    processors: Mapping[str, Processor] = field(default_factory=dict)
+    grants: Mapping[str, Grant] = field(default_factory=dict)
+
+
+#: record kind of each part of a policy
+KINDS: dict[str, type] = {
+    "goal": Goal,
+    "purpose": Purpose,
+    "dataset": Dataset,
+    "processor": Processor,
+    "grant": Grant,
+}
+Part = Goal | Purpose | Dataset | Processor | Grant
+P = TypeVar("P")
+
+
+def to_doc(part: object) -> dict[str, Any]:
+    """A part of a policy as a record's document."""
+    doc: dict[str, Any] = msgspec.to_builtins(part)
+    return doc
+
+
+def from_doc(kind: type[P], doc: Mapping[str, Any]) -> P:
+    """The part again. Raises Invalid naming the field that is wrong."""
+    try:
+        return msgspec.convert(doc, kind)
+    except msgspec.ValidationError as wrong:
+        raise Invalid(f"{kind.__name__}: {wrong}") from None
+
+
+def with_parts(policy: Policy, parts: Iterable[Part]) -> Policy:
+    """The policy one version on, with these parts added or replaced, checked as a whole."""
+    merged: dict[str, dict[str, Any]] = {
+        f"{kind}s": dict(getattr(policy, f"{kind}s")) for kind in KINDS
+    }
+    for part in parts:
+        merged[f"{type(part).__name__.lower()}s"][part.id] = part
+    new = Policy(policy.version + 1, **merged)
+    check_policy(new)
+    return new
+
+
+def check_policy(policy: Policy) -> None:
+    """Raises Invalid with every reference, approval, interval or look-alike id that is wrong."""
+    wrong = [
+        *_look_alikes(policy),
+        *_purposes(policy),
+        *_datasets(policy),
+        *_grants(policy),
+    ]
+    if wrong:
+        raise Invalid("; ".join(wrong))
+
+
+def _purposes(policy: Policy) -> Iterable[str]:
+    for purpose in policy.purposes.values():
+        if purpose.goal not in policy.goals:
+            yield f"purpose {purpose.id} serves no known goal ({purpose.goal})"
+        if not purpose.legal_basis.strip():
+            yield f"purpose {purpose.id} has no legal basis"
+
+
+def _datasets(policy: Policy) -> Iterable[str]:
+    for dataset in policy.datasets.values():
+        if not dataset.types:
+            yield f"dataset {dataset.id} holds nothing"
+        if dataset.data_class in ("personal", "special") and dataset.retention_days is None:
+            yield f"dataset {dataset.id} is {dataset.data_class} and has no retention"
+
+
+def _grants(policy: Policy) -> Iterable[str]:
+    for grant in policy.grants.values():
+        for name in ("processor", "purpose", "dataset"):
+            if getattr(grant, name) not in getattr(policy, f"{name}s"):
+                yield f"grant {grant.id}: no known {name} {getattr(grant, name)}"
+        first, second = grant.approvals
+        if not first.strip() or not second.strip() or _skeleton(first) == _skeleton(second):
+            yield f"grant {grant.id} needs two approvals, by two people"
+        if not grant.actions:
+            yield f"grant {grant.id} allows nothing"
+        if grant.until_us is not None and grant.until_us <= grant.from_us:
+            yield f"grant {grant.id} ends before it begins"
+
+
+def _look_alikes(policy: Policy) -> Iterable[str]:
+    """Ids are plain ASCII; two of one kind may not differ by case or separators alone."""
+    for kind in KINDS:
+        seen: dict[str, str] = {}
+        for name in getattr(policy, f"{kind}s"):
+            if not name.isascii() or not name or any(c.isspace() or ord(c) < 33 for c in name):
+                yield f"{kind} id {name!r} must be ASCII without spaces"
+                continue
+            other = seen.setdefault(_skeleton(name), name)
+            if other != name:
+                yield f"{kind} ids {other} and {name} look alike"
+
+
+def _skeleton(name: str) -> str:
+    folded = unicodedata.normalize("NFKC", name).casefold()
+    for char in "-_. ":
+        folded = folded.replace(char, "")
+    return folded.replace("0", "o").replace("1", "l").replace("i", "l")

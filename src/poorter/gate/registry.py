@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: EUPL-1.2
+"""Changing policy: each change is a new signed bundle and a ledger leaf in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from poorter.city.clock import Clock
+from poorter.city.errors import Invalid, NotFound
+from poorter.gate import bundle as bundles
+from poorter.gate.gate import Compiled, Gate
+from poorter.gate.genesis import RUN, RUN_GOAL
+from poorter.gate.permit import Permit, TypeRule
+from poorter.gate.policy import Goal, Part, Policy, Vote, with_parts
+from poorter.gate.ports import PolicyPort
+from poorter.identity.keys import KeyPair, PublicPair
+from poorter.ledger.leaf import make_line
+
+_OWN = "internal:policy"
+
+
+def first_permit(valid_until_us: int) -> Permit:
+    """The genesis permit: reads and writes the policy itself, nothing else."""
+    rules = {"record:bundle": TypeRule()}
+    return Permit(_OWN, RUN, "administer", rules, valid_until_us, 0, "genesis")
+
+
+def reading_permit(valid_until_us: int) -> Permit:
+    """What loads the policy at start, before there is a gate to ask."""
+    rules = {"record:bundle": TypeRule()}
+    return Permit(_OWN, RUN, "read", rules, valid_until_us, 0, "start")
+
+
+async def found(port: PolicyPort, policy: Policy, key: KeyPair, clock: Clock, by: str) -> Compiled:
+    """Write the first policy and the genesis leaf. Raises Invalid when there is one already."""
+    permit = first_permit(clock.now_us() + 60_000_000)
+    bundle = bundles.make_bundle(policy, key)
+    line = make_line(
+        "genesis",
+        clock.now_us(),
+        policy_version=policy.version,
+        processor=_OWN,
+        purpose=RUN,
+        about=bundle.digest(),
+        action="found",
+        outcome=by,
+    )
+    await port.save_bundle(permit, bundles.to_doc(bundle), policy.version, line.leaf, line.payload)
+    return bundles.open_bundle(bundle, [key.public()])
+
+
+def load(port: PolicyPort, keys: Iterable[PublicPair], clock: Clock) -> Compiled:
+    """The policy in force. Raises NotFound in a city that was never founded, Invalid if forged."""
+    doc = port.load_bundle(reading_permit(clock.now_us() + 60_000_000))
+    if doc is None:
+        raise NotFound("this city has no policy yet")
+    return bundles.open_bundle(bundles.from_doc(dict(doc)), keys)
+
+
+class Registry:
+    """Adds to, and takes from, the policy of a running city."""
+
+    def __init__(self, port: PolicyPort, gate: Gate, key: KeyPair, clock: Clock) -> None:
+        self._port = port
+        self._gate = gate
+        self._key = key
+        self._clock = clock
+
+    async def put(self, parts: Iterable[Part], by: str, why: str) -> Policy:
+        """Add or replace parts; the policy is checked as a whole, signed, kept, then in force."""
+        parts = tuple(parts)
+        return await self._publish(with_parts(self._gate.policy, parts), by, why, _names(parts))
+
+    async def adopt(self, goal_id: str, vote: Vote, by: str) -> Policy:
+        """The elected body adopts a goal by a recorded vote. Invalid when it was voted down."""
+        goal = self._goal(goal_id)
+        if vote.votes_for <= vote.votes_against:
+            raise Invalid(f"{goal_id} got {vote.votes_for} votes for, {vote.votes_against} against")
+        adopted = replace(goal, vote=vote, rescinded_at_us=None)
+        return await self.put([adopted], by, "adopted")
+
+    async def rescind(self, goal_id: str, by: str) -> Policy:
+        """The goal ends, and everything under it: no new permit from this moment."""
+        if goal_id == RUN_GOAL:
+            raise Invalid("without this goal nobody could be answered any more; close the city")
+        goal = self._goal(goal_id)
+        if goal.rescinded_at_us is not None:
+            return self._gate.policy
+        ended = replace(goal, rescinded_at_us=self._clock.now_us())
+        return await self.put([ended], by, "rescinded")
+
+    def _goal(self, goal_id: str) -> Goal:
+        goal = self._gate.policy.goals.get(goal_id)
+        if goal is None:
+            raise NotFound(f"there is no goal {goal_id}")
+        return goal
+
+    async def _publish(self, policy: Policy, by: str, why: str, what: str) -> Policy:
+        bundle = bundles.make_bundle(policy, self._key)
+        compiled = bundles.open_bundle(bundle, [self._key.public()], self._gate.policy.version)
+        line = make_line(
+            "policy",
+            self._clock.now_us(),
+            policy_version=policy.version,
+            processor=by,
+            purpose=RUN,
+            about=what,
+            action=why,
+            outcome=bundle.digest(),
+        )
+        permit = self._gate.permit(_OWN, RUN, "administer")
+        doc = bundles.to_doc(bundle)
+        await self._port.save_bundle(permit, doc, policy.version, line.leaf, line.payload)
+        self._gate.swap(compiled)
+        return policy
+
+
+def _names(parts: Iterable[Part]) -> str:
+    return ", ".join(f"{type(part).__name__.lower()} {part.id}" for part in parts)[:1000]

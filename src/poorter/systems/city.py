@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: EUPL-1.2
+"""The city handle: all that a system knows of the city. In process or over HTTP, the same calls.
+
+Capabilities a broker may lack ("command", "hold", "advise") are declared in `capabilities`; a
+system that needs one it does not find says so and runs its reading half only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from poorter.city.clock import Clock
+from poorter.city.entity import Attribute, Entity, Observation
+from poorter.city.query import HistoryQuery, Query
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """Something changed: ids only, values are fetched under the permit of that moment."""
+
+    sequence: int
+    urn: str
+    types: tuple[str, ...]
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Mean:
+    """A bucket of history: start, how many good readings, their mean (None: no numbers)."""
+
+    start_us: int
+    count: int
+    mean: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What is held of a pool at this moment: units, and (id, units, until) of each hold."""
+
+    units: int
+    holds: tuple[tuple[str, int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What a system advises: set `attribute` of `urn` to `value`, and why.
+
+    `inputs`: what it was reckoned from, name to value with its moment. `dissent`: counter-advice,
+    (who, why), kept and shown beside the advice. `confidence`: 0 to 1, None when not known.
+    """
+
+    mandate: str
+    urn: str
+    attribute: str
+    value: Any
+    reasons: tuple[str, ...]
+    inputs: Mapping[str, Any]
+    algorithm: str
+    confidence: float | None = None
+    dissent: tuple[tuple[str, str], ...] = ()
+    expect: int | None = None
+
+
+class City(Protocol):
+    """The city as one (processor, purpose) may know it. Every call passes the gate."""
+
+    clock: Clock
+    capabilities: frozenset[str]
+
+    async def entity(self, urn: str) -> Entity | None:
+        """One entity, None when absent or hidden."""
+        ...
+
+    async def entities(self, query: Query) -> list[Entity]:
+        """Entities that match, one page of at most `query.limit`, by ascending id."""
+        ...
+
+    async def history(self, query: HistoryQuery) -> list[Observation]:
+        """Observations by attribute, then event time."""
+        ...
+
+    async def means(self, urn: str, name: str, from_us: int, width_us: int) -> list[Mean]:
+        """Means of one attribute since `from_us`, in buckets of `width_us`; empty ones absent."""
+        ...
+
+    async def put(self, entity: Entity) -> None:
+        """Write an entity as a whole, new or not."""
+        ...
+
+    async def set(
+        self, urn: str, attributes: Sequence[Attribute], expect: int | None = None
+    ) -> None:
+        """Set attributes of an entity; Conflict when `expect` is not its version."""
+        ...
+
+    async def hold(
+        self,
+        pool: str,
+        hold_id: str,
+        *,
+        capacity: int,
+        taken: int,
+        until_us: int,
+        entity: Entity | None = None,
+        idempotency_key: str | None = None,
+    ) -> None:
+        """Take one unit of a pool and write `entity` in the same transaction, or Conflict."""
+        ...
+
+    async def extend_hold(
+        self, pool: str, hold_id: str, until_us: int, entity: Entity | None = None
+    ) -> None:
+        """Move the end of a running hold and write `entity` with it; NotFound when it is over."""
+        ...
+
+    async def end_hold(self, pool: str, hold_id: str, entity: Entity | None = None) -> None:
+        """Give a unit back and write `entity` with it; NotFound when it is over."""
+        ...
+
+    async def held(self, pool: str) -> Held:
+        """The running holds of a pool."""
+        ...
+
+    async def advise(self, proposal: Proposal) -> str:
+        """Put advice before its mandate; the id of the advice. It may be decided at once where
+        the mandate says so. Conflict while the same advice already waits."""
+        ...
+
+    def changes(self, types: Sequence[str]) -> AsyncIterator[Changed]:
+        """Changes of entities of these types as they are committed."""
+        ...
