@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from poorter.city.clock import Clock
 from poorter.city.errors import Denied, Invalid
@@ -156,4 +156,27 @@ def _either(a: TypeRule, b: TypeRule) -> TypeRule:
     kept = [r.retention_us for r in (a, b) if r.retention_us is not None]
     return TypeRule(
         attributes, a.without | b.without, a.personal or b.personal, min(kept) if kept else None
+    )
+
+
+def for_update(permit: Permit) -> Permit:
+    """The reading side of a write: what a merge must see in order to overwrite the right part.
+
+    It shows exactly what the permit may write, never an answer to the caller.
+    """
+    permit.check("write", permit.valid_from_us)
+    return replace(permit, action="read")
+
+
+def together(records: Permit, command: Permit) -> Permit:
+    """One permit for one transaction that both sends a command and records why.
+
+    The command's own rules stand; of the other permit only records count, so joining the two
+    opens no attribute that neither opened.
+    """
+    kept = {name: rule for name, rule in records.rules.items() if name.startswith("record:")}
+    return replace(
+        command,
+        rules={**command.rules, **kept},
+        valid_until_us=min(records.valid_until_us, command.valid_until_us),
     )

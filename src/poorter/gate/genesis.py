@@ -30,8 +30,9 @@ INTERNAL: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("internal:policy", ("policy",), ("read", "administer")),
     ("internal:identity", ("identity",), ("read", "administer")),
     ("internal:decide", ("decisions", "policy"), ("read", "decide")),
-    ("internal:uses", ("ledger",), ("read", "administer")),
+    ("internal:uses", ("ledger", "answers"), ("read", "administer")),
     ("internal:load", ("context", "loads"), ("read", "write")),
+    ("internal:goals", ("context",), ("read", "write")),
     ("internal:backup", ("everything",), ("read",)),
 )
 
@@ -48,6 +49,7 @@ CITY_TYPES = (
     "City",
     "Road",
     "Water",
+    "KeyPerformanceIndicator",
 )
 
 _DATASETS = (
@@ -103,6 +105,15 @@ _DATASETS = (
         "internal",
         "Informatievoorziening",
         {"record:load": ()},
+    ),
+    Dataset(
+        "answers",
+        Text("Antwoorden bij een herhaalde vraag", "Answers to a repeated request"),
+        "city-hall",
+        "internal",
+        "Informatievoorziening",
+        {"record:replay": ()},
+        retention_days=1,
     ),
     Dataset(
         "everything",

@@ -67,6 +67,11 @@ class Registry:
         self._key = key
         self._clock = clock
 
+    @property
+    def policy(self) -> Policy:
+        """The policy in force."""
+        return self._gate.policy
+
     async def put(self, parts: Iterable[Part], by: str, why: str) -> Policy:
         """Add or replace parts; the policy is checked as a whole, signed, kept, then in force."""
         parts = tuple(parts)

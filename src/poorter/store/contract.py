@@ -7,11 +7,12 @@ none of it. The store commits many changes in one group and one fsync, and answe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from poorter.city.clock import Clock
 from poorter.city.entity import Attribute, Entity, Observation
 from poorter.city.query import HistoryQuery, Query
 from poorter.gate.permit import Permit
@@ -298,9 +299,18 @@ class Store(Protocol):
     outside its rules do not exist. `commit` needs a "write", "command" or "decide" permit.
     """
 
+    @property
+    def clock(self) -> Clock:
+        """Never earlier than what was committed: expiry is judged by it."""
+        ...
+
     def commit(self, permit: Permit, change: Change) -> Future[Committed]:
         """Queue one transaction. The future ends after fsync, or with a CityError: Invalid,
         NotFound, Conflict, Denied; Unavailable when disk or queue is full (nothing was written)."""
+        ...
+
+    def commit_async(self, permit: Permit, change: Change) -> Awaitable[Committed]:
+        """The same for a coroutine."""
         ...
 
     def entity(self, permit: Permit, urn: str) -> StoredEntity:

@@ -7,13 +7,14 @@ system that needs one it does not find says so and runs its reading half only.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from poorter.city.clock import Clock
 from poorter.city.entity import Attribute, Entity, Observation
 from poorter.city.query import HistoryQuery, Query
+from poorter.decide.advice import Proposal
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,26 +42,6 @@ class Held:
 
     units: int
     holds: tuple[tuple[str, int, int], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Proposal:
-    """What a system advises: set `attribute` of `urn` to `value`, and why.
-
-    `inputs`: what it was reckoned from, name to value with its moment. `dissent`: counter-advice,
-    (who, why), kept and shown beside the advice. `confidence`: 0 to 1, None when not known.
-    """
-
-    mandate: str
-    urn: str
-    attribute: str
-    value: Any
-    reasons: tuple[str, ...]
-    inputs: Mapping[str, Any]
-    algorithm: str
-    confidence: float | None = None
-    dissent: tuple[tuple[str, str], ...] = ()
-    expect: int | None = None
 
 
 class City(Protocol):
@@ -93,6 +74,10 @@ class City(Protocol):
         self, urn: str, attributes: Sequence[Attribute], expect: int | None = None
     ) -> None:
         """Set attributes of an entity; Conflict when `expect` is not its version."""
+        ...
+
+    async def remove(self, urn: str) -> None:
+        """Take an entity out of the state; nothing happens when it is gone already."""
         ...
 
     async def hold(

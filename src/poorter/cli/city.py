@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: EUPL-1.2
+"""init, serve, demo, backup."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import shutil
+from dataclasses import replace
+
+from poorter.city.clock import SystemClock
+from poorter.city.errors import Invalid
+from poorter.config import Config, read_config
+from poorter.founding import found_city
+from poorter.gate.genesis import RUN
+from poorter.running import LEDGER_FOLDER, Running, open_city
+
+
+def init(arguments: argparse.Namespace) -> int:
+    """Found a city and show the officers' passwords, once."""
+    if len(arguments.officer) != 2:
+        raise Invalid("name two first officers: --officer A --officer B")
+    settings = {
+        "city.id": arguments.id,
+        "city.name_nl": arguments.name_nl,
+        "city.name_en": arguments.name_en,
+    }
+    officers = (arguments.officer[0], arguments.officer[1])
+    founded = asyncio.run(
+        found_city(arguments.city, settings, officers, arguments.body, SystemClock())
+    )
+    print(f"A city in {founded.config.folder}. Shown once, write them down:")
+    for name, password in founded.passwords.items():
+        print(f"  {name}: {password}")
+    print("Next: poorter serve, then adopt a goal: poorter goals")
+    return 0
+
+
+def serve(arguments: argparse.Namespace) -> int:
+    """Run the city of city.toml."""
+    config = read_config(arguments.city)
+    if arguments.port is not None:
+        config = replace(config, server_port=arguments.port)
+    return _run(config)
+
+
+def _run(config: Config) -> int:
+    from poorter.server import serve as run_server
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+
+    async def ready(running: Running) -> None:
+        print(
+            f"http://{config.server_host}:{config.server_port}  ({config.city_name_en})", flush=True
+        )
+
+    asyncio.run(run_server(config, SystemClock(), ready))
+    return 0
+
+
+def demo(arguments: argparse.Namespace) -> int:
+    """Make the example city if there is none yet, then run it with its simulation."""
+    from poorter.sim.demo import run_demo
+
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    folder = arguments.city / "example-city"
+    asyncio.run(run_demo(folder, arguments.port, arguments.seed, _say))
+    return 0
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+def backup(arguments: argparse.Namespace) -> int:
+    """Copy the store and the tiles. Of a running city the store's own copy is used."""
+    config = read_config(arguments.city)
+
+    async def copy() -> None:
+        running = await open_city(config, SystemClock())
+        try:
+            running.sequencer.step()
+            permit = running.gate.permit("internal:backup", RUN, "read")
+            await asyncio.to_thread(running.store.backup, permit, str(arguments.target))
+            shutil.copytree(
+                config.paths_data / LEDGER_FOLDER,
+                arguments.target / LEDGER_FOLDER,
+                dirs_exist_ok=True,
+            )
+        finally:
+            running.close()
+
+    asyncio.run(copy())
+    print(f"copied to {arguments.target}; the keys in {config.paths_keys} are not in it")
+    return 0

@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: EUPL-1.2
+"""Goals, officers, keys and grants from the command line, while the city is not served.
+
+A served city is governed on its own pages; the store has one writer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable
+
+from poorter.city.clock import SystemClock
+from poorter.city.errors import Invalid, NotFound
+from poorter.city.text import Text
+from poorter.city.time import DAY_US
+from poorter.config import read_config
+from poorter.gate.genesis import RUN
+from poorter.gate.policy import Grant, Processor, Vote
+from poorter.identity.credentials import new_credential
+from poorter.identity.keys import rotate_key
+from poorter.identity.passwords import hash_password
+from poorter.identity.sessions import Officer
+from poorter.ledger.leaf import make_line
+from poorter.running import Running, open_city
+from poorter.store.contract import AppendLeaf, Change, DeleteRecord, PutRecord
+
+
+def _with(arguments: argparse.Namespace, work: Callable[[Running], Awaitable[None]]) -> int:
+    async def run() -> None:
+        running = await open_city(read_config(arguments.city), SystemClock())
+        try:
+            await work(running)
+        finally:
+            running.close()
+
+    asyncio.run(run())
+    return 0
+
+
+def goals(arguments: argparse.Namespace) -> int:
+    """List goals, their votes and purposes."""
+
+    async def work(running: Running) -> None:
+        policy = running.gate.policy
+        for goal in policy.goals.values():
+            vote = goal.vote
+            state = "not adopted: nothing runs under it"
+            if vote is not None:
+                state = f"adopted {vote.date} by {vote.body}, {vote.votes_for}:{vote.votes_against}"
+            if goal.rescinded_at_us is not None:
+                state = "rescinded"
+            print(f"{goal.id}: {goal.title.en} ({state})")
+            for purpose in policy.purposes.values():
+                if purpose.goal == goal.id:
+                    print(f"  {purpose.id}: {purpose.title.en} ({purpose.legal_basis})")
+
+    return _with(arguments, work)
+
+
+def adopt(arguments: argparse.Namespace) -> int:
+    """Record a vote."""
+    votes = arguments.votes.split(":")
+    if len(votes) != 2 or not all(vote.isdecimal() for vote in votes):
+        raise Invalid("--votes reads FOR:AGAINST, as in 21:12")
+    vote = Vote(arguments.body, arguments.date, int(votes[0]), int(votes[1]))
+
+    async def work(running: Running) -> None:
+        await _known_officer(running, arguments.by)
+        await running.registry.adopt(arguments.goal, vote, arguments.by)
+        print(f"{arguments.goal} is adopted; policy version {running.gate.policy.version}")
+
+    return _with(arguments, work)
+
+
+def rescind(arguments: argparse.Namespace) -> int:
+    """End a goal."""
+
+    async def work(running: Running) -> None:
+        await _known_officer(running, arguments.by)
+        await running.registry.rescind(arguments.goal, arguments.by)
+        print(f"{arguments.goal} is rescinded; nothing runs under it any more")
+
+    return _with(arguments, work)
+
+
+def grant(arguments: argparse.Namespace) -> int:
+    """Add a grant, and its processor when it is new."""
+    if len(arguments.approved_by) != 2:
+        raise Invalid("a grant needs two approvals: --approved-by A --approved-by B")
+    actions = tuple(arguments.actions.split(","))
+
+    async def work(running: Running) -> None:
+        for name in arguments.approved_by:
+            await _known_officer(running, name)
+        parts: list[Processor | Grant] = []
+        who = arguments.processor
+        if who not in running.gate.policy.processors:
+            parts.append(Processor(who, Text(who, who), who))
+        until_us = running.clock.now_us() + arguments.days * DAY_US
+        grant_id = f"{who}.{arguments.purpose}.{arguments.dataset}.{'-'.join(actions)}"
+        approvals = (arguments.approved_by[0], arguments.approved_by[1])
+        parts.append(
+            Grant(
+                grant_id,
+                who,
+                arguments.purpose,
+                arguments.dataset,
+                actions,
+                approvals,
+                until_us=until_us,
+            )
+        )
+        await running.registry.put(parts, arguments.approved_by[0], "granted")
+        print(f"{grant_id} until {arguments.days} days from now")
+
+    return _with(arguments, work)
+
+
+def officer(arguments: argparse.Namespace) -> int:
+    """Add an officer or set a new password, shown once."""
+    password = secrets.token_urlsafe(12)
+    roles = tuple(arguments.role or ("operator",))
+    kept = Officer(arguments.name, arguments.office, roles, hash_password(password))
+
+    async def work(running: Running) -> None:
+        record = PutRecord("officer", arguments.name, kept.to_doc())
+        await _identity(running, record, f"officer {arguments.name}", "set")
+        print(f"{arguments.name}: {password}   (shown once)")
+
+    return _with(arguments, work)
+
+
+def key(arguments: argparse.Namespace) -> int:
+    """Make a key for an app, shown once."""
+
+    async def work(running: Running) -> None:
+        policy = running.gate.policy
+        if arguments.processor not in policy.processors:
+            raise NotFound(f"there is no processor {arguments.processor}: poorter grant makes one")
+        if arguments.purpose not in policy.purposes:
+            raise NotFound(f"there is no purpose {arguments.purpose}: see poorter goals")
+        until_us = running.clock.now_us() + arguments.days * DAY_US
+        credential, secret = new_credential(arguments.processor, arguments.purpose, until_us)
+        record = PutRecord("credential", credential.id, credential.to_doc(), expect=0)
+        await _identity(running, record, f"key {credential.id}", "made")
+        print(f"{secret}   (shown once)")
+
+    return _with(arguments, work)
+
+
+def revoke(arguments: argparse.Namespace) -> int:
+    """Take a key back."""
+
+    async def work(running: Running) -> None:
+        permit = running.gate.permit("internal:identity", RUN, "read")
+        running.store.record(permit, "credential", arguments.id)
+        await _identity(
+            running, DeleteRecord("credential", arguments.id), f"key {arguments.id}", "revoked"
+        )
+        print(f"{arguments.id} is revoked")
+
+    return _with(arguments, work)
+
+
+def rotate(arguments: argparse.Namespace) -> int:
+    """A new signing key; a new policy key signs the policy anew at once."""
+    config = read_config(arguments.city)
+    now_us = SystemClock().now_us()
+    entry = rotate_key(config.paths_keys, arguments.use, config.ledger_origin, now_us)
+    if arguments.use == "policy":
+
+        async def work(running: Running) -> None:
+            await running.registry.put([], "rotation", "new key")
+
+        _with(arguments, work)
+    print(f"{entry.name} signs for {arguments.use} from now on; the old key still verifies")
+    return 0
+
+
+async def _known_officer(running: Running, name: str) -> None:
+    permit = running.gate.permit("internal:identity", RUN, "read")
+    running.store.record(permit, "officer", name)
+
+
+async def _identity(
+    running: Running, op: PutRecord | DeleteRecord, about: str, outcome: str
+) -> None:
+    line = make_line(
+        "session",
+        running.clock.now_us(),
+        policy_version=running.gate.policy.version,
+        processor="internal:identity",
+        purpose=RUN,
+        about=about,
+        action="administer",
+        outcome=outcome,
+    )
+    permit = running.gate.permit("internal:identity", RUN, "administer")
+    await running.store.commit_async(permit, Change((op, AppendLeaf(line.leaf, line.payload))))

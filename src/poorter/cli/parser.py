@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: EUPL-1.2
+"""All verbs and their options, in one place: the docs are checked against it."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+from poorter import __version__
+from poorter.cli import city, govern, ledger, loading
+
+Run = Callable[[argparse.Namespace], int]
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line."""
+    parser = argparse.ArgumentParser(
+        prog="poorter", description="The open city platform. Every use of data serves a goal."
+    )
+    parser.add_argument("--version", action="version", version=f"poorter {__version__}")
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
+    _city_verbs(verbs)
+    _govern_verbs(verbs)
+    _loading_verbs(verbs)
+    _ledger_verbs(verbs)
+    return parser
+
+
+Verbs = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def _verb(verbs: Verbs, name: str, text: str, run: Run) -> argparse.ArgumentParser:  # type: ignore[valid-type]
+    verb: argparse.ArgumentParser = verbs.add_parser(name, help=text, description=text)  # type: ignore[attr-defined]
+    verb.add_argument(
+        "--city", type=Path, default=Path(), metavar="FOLDER", help="folder with city.toml (here)"
+    )
+    verb.set_defaults(run=run)
+    return verb
+
+
+def _city_verbs(verbs: Verbs) -> None:  # type: ignore[valid-type]
+    init = _verb(
+        verbs, "init", "Found a city: settings, keys, two officers, first leaf.", city.init
+    )
+    init.add_argument("--id", default="city", help="short name in ids, letters and digits")
+    init.add_argument("--name-nl", default="Onze stad", help="name in Dutch")
+    init.add_argument("--name-en", default="Our city", help="name in English")
+    init.add_argument("--body", default="Gemeenteraad", help="elected body that founds it")
+    init.add_argument(
+        "--officer", action="append", required=True, metavar="NAME", help="give it twice"
+    )
+    serve = _verb(verbs, "serve", "Run the city until it is stopped.", city.serve)
+    serve.add_argument("--port", type=int, help="instead of server.port")
+    demo = _verb(verbs, "demo", "Run the seeded example city.", city.demo)
+    demo.add_argument("--port", type=int, default=8000, help="port to listen on")
+    demo.add_argument("--seed", type=int, default=1, help="same seed, same events")
+    backup = _verb(verbs, "backup", "Copy state and ledger, also while it runs.", city.backup)
+    backup.add_argument("target", type=Path, help="folder to write")
+
+
+def _govern_verbs(verbs: Verbs) -> None:  # type: ignore[valid-type]
+    _verb(verbs, "goals", "Goals, their votes, and what runs under them.", govern.goals)
+    adopt = _verb(verbs, "adopt", "Record the vote that adopts a goal.", govern.adopt)
+    adopt.add_argument("goal", help="id of the goal")
+    adopt.add_argument("--body", required=True, help="who voted")
+    adopt.add_argument("--date", required=True, help="ISO date of the vote")
+    adopt.add_argument("--votes", required=True, metavar="FOR:AGAINST")
+    adopt.add_argument("--by", required=True, help="officer who records it")
+    rescind = _verb(verbs, "rescind", "End a goal and all that runs under it.", govern.rescind)
+    rescind.add_argument("goal", help="id of the goal")
+    rescind.add_argument("--by", required=True, help="officer who records it")
+    officer = _verb(verbs, "officer", "Add an officer, or set a new password.", govern.officer)
+    officer.add_argument("name")
+    officer.add_argument("--office", default="Meldkamer")
+    officer.add_argument("--role", action="append", metavar="ROLE", help="operator, officer, clerk")
+    key = _verb(verbs, "key", "Make a key for an app, bound to one purpose.", govern.key)
+    key.add_argument("processor", help="who gets it; must be in the policy")
+    key.add_argument("purpose", help="the one purpose it is for")
+    key.add_argument("--days", type=int, default=365, help="valid so long")
+    revoke = _verb(verbs, "revoke", "Take a key back.", govern.revoke)
+    revoke.add_argument("id", help="the part of the key between the underscores")
+    grant = _verb(verbs, "grant", "Let a processor do something with a dataset.", govern.grant)
+    grant.add_argument("processor", help="new or known")
+    grant.add_argument("purpose")
+    grant.add_argument("dataset")
+    grant.add_argument("actions", help="comma separated: read, write, command")
+    grant.add_argument("--days", type=int, default=365, help="valid so long")
+    grant.add_argument("--approved-by", action="append", required=True, metavar="OFFICER")
+    rotate = _verb(verbs, "rotate", "Replace a signing key by a new one.", govern.rotate)
+    rotate.add_argument("use", choices=["ledger", "policy"])
+
+
+def _loading_verbs(verbs: Verbs) -> None:  # type: ignore[valid-type]
+    load = _verb(verbs, "load", "Load a file of readings or things by a map.", loading.load)
+    load.add_argument("file", type=Path)
+    load.add_argument("--map", required=True, metavar="MAP", help="a file, or the name of a map")
+    load.add_argument("--rejects", type=Path, help="where refused rows go (FILE.rejects.csv)")
+    load.add_argument("--quiet", action="store_true", help="no progress bar")
+    _verb(verbs, "maps", "The maps that come with Poorter.", loading.maps)
+
+
+def _ledger_verbs(verbs: Verbs) -> None:  # type: ignore[valid-type]
+    verb = _verb(verbs, "ledger", "Verify the whole ledger against its keys.", ledger.verify)
+    verb.add_argument("what", choices=["verify"])
+    verify = _verb(verbs, "verify", "Verify a receipt offline.", ledger.verify_receipt)
+    verify.add_argument("file", type=Path, help="the receipt")
+    verify.add_argument("--keys", type=Path, help="the city's public keys (keys/ring.json)")
+    verify.add_argument("--origin", help="name of the ledger, instead of that in city.toml")

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: EUPL-1.2
+"""Advice, mandate, decision, action, outcome, objection: a system advises, a mandate decides."""

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: EUPL-1.2
+"""Background work: the ledger each half second, uses, outcomes, indicators, the systems' jobs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+from poorter.city.entity import Attribute, Entity
+from poorter.city.errors import CityError, Denied
+from poorter.city.limits import IDEMPOTENCY_HOURS
+from poorter.city.time import HOUR_US
+from poorter.gate.genesis import RUN
+from poorter.running import Running
+from poorter.store.contract import AppendLeaf, Change, DeleteRecord, Put
+from poorter.systems.shape import Indicator, Job, System
+
+log = logging.getLogger(__name__)
+LEDGER_S = 0.5
+OUTCOMES_S = 5.0
+CLEANING_S = 600.0
+INDICATORS_S = 60.0
+
+
+class Jobs:
+    """Starts all background work of a city; `stop` ends it and waits until it has ended."""
+
+    def __init__(self, running: Running) -> None:
+        self._running = running
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Start on the running event loop."""
+        running = self._running
+        self._every(LEDGER_S, "ledger", lambda: record_uses(running))
+        self._every(OUTCOMES_S, "outcomes", lambda: _measured(running))
+        self._every(CLEANING_S, "cleaning", lambda: forget_answers(running))
+        self._every(INDICATORS_S, "indicators", lambda: measure_indicators(running))
+        for system in running.systems:
+            for job in system.jobs:
+                self._every(job.every_s, f"{system.name}.{job.name}", _bound(running, system, job))
+
+    async def stop(self) -> None:
+        """End all of it; the last uses are still recorded."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        with suppress(CityError):
+            await record_uses(self._running)
+
+    def _every(self, seconds: float, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        self._tasks.append(asyncio.create_task(_again(seconds, name, work), name=name))
+
+
+async def _again(seconds: float, name: str, work: Callable[[], Awaitable[None]]) -> None:
+    """Do it, wait, do it again. What fails is said and tried again later, ever less often."""
+    failures = 0
+    while True:
+        try:
+            await work()
+            failures = 0
+        except Denied:
+            failures = 0  # its goal is rescinded: nothing to do until there is one again
+        except Exception:  # the outermost loop: one job that fails may not stop the others
+            failures += 1
+            log.exception("job %s failed (%d in a row)", name, failures)
+        await asyncio.sleep(seconds * min(2**failures, 64))
+
+
+def _bound(running: Running, system: System, job: Job) -> Callable[[], Awaitable[None]]:
+    return lambda: job.run(running.city_of(system))
+
+
+async def record_uses(running: Running) -> None:
+    """Counted uses become leaves, and all leaves go into the tree under a new checkpoint."""
+    denials, running.gate.denials = running.gate.denials, 0
+    lines = running.uses.take(running.clock.now_us(), denials)
+    if lines:
+        permit = running.gate.permit("internal:uses", RUN, "administer")
+        ops = tuple(AppendLeaf(line.leaf, line.payload) for line in lines)
+        await running.store.commit_async(permit, Change(ops))
+    await asyncio.to_thread(running.sequencer.step)
+
+
+async def forget_answers(running: Running) -> None:
+    """Answers kept for repeated requests go after their day."""
+    permit = running.gate.permit("internal:uses", RUN, "read")
+    oldest_us = running.clock.now_us() - IDEMPOTENCY_HOURS * HOUR_US
+    old = [
+        DeleteRecord("replay", record.id)
+        for record in running.store.records(permit, "replay")
+        if record.modified_at_us < oldest_us
+    ]
+    if old:
+        permit = running.gate.permit("internal:uses", RUN, "administer")
+        await running.store.commit_async(permit, Change(tuple(old)))
+
+
+async def _measured(running: Running) -> None:
+    await running.decisions.measure()
+
+
+async def measure_indicators(running: Running) -> None:
+    """Each indicator of a goal that holds, as an entity with history."""
+    for system in running.systems:
+        for indicator in system.indicators:
+            try:
+                value = await indicator.measure(running.city_of(system))
+            except Denied:
+                continue  # the goal is rescinded: what stopped is not measured any more
+            if value is not None:
+                await _write_indicator(running, indicator, value)
+
+
+def indicator_urn(indicator: Indicator) -> str:
+    """The id of an indicator as an entity."""
+    return f"urn:ngsi-ld:KeyPerformanceIndicator:{indicator.name}"
+
+
+async def _write_indicator(running: Running, indicator: Indicator, value: float) -> None:
+    now_us = running.clock.now_us()
+    entity = Entity(
+        indicator_urn(indicator),
+        ("KeyPerformanceIndicator",),
+        (
+            Attribute("kpiValue", round(value, 3), observed_at_us=now_us),
+            Attribute("goal", indicator.goal),
+        ),
+    )
+    permit = running.gate.permit("internal:goals", RUN, "write")
+    await running.store.commit_async(permit, Change((Put(entity),)))

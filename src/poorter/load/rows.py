@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: EUPL-1.2
+"""Rows to readings and things. What is wrong comes back as rejects, with column and reason."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from poorter.city.entity import Attribute, Entity
+from poorter.city.errors import CityError, Invalid
+from poorter.city.ids import check_uri
+from poorter.city.place import check_geometry
+from poorter.load.mapping import Map, Part, Readings, Things, Value
+from poorter.load.moments import Moments
+from poorter.store.contract import Reading
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """A row or cell that was refused."""
+
+    line: int
+    column: str
+    value: str
+    reason: str
+
+
+@dataclass(slots=True)
+class Taken:
+    """What came of one row: readings or one thing, cells that were empty, and rejects."""
+
+    readings: list[Reading]
+    thing: Entity | None
+    missing: int
+    rejects: list[Reject]
+
+
+Taker = Callable[[int, Row], Taken]
+
+
+def make_taker(map_: Map, now_us: int) -> Taker:
+    """The function that takes rows by this map."""
+    if map_.things is not None:
+        return _Things(map_.things, now_us).take
+    assert map_.readings is not None
+    if map_.readings.wide is not None:
+        return _Wide(map_.readings, map_.readings.wide, now_us).take
+    return _Long(map_.readings, now_us).take
+
+
+class _Template:
+    """Text with {columns}; in ids each value is percent-encoded, so any name makes a URI."""
+
+    def __init__(self, text: str, encode: bool) -> None:
+        self._parts = re.split(r"\{([^{}]+)\}", text)
+        self._encode = encode
+        self._cache: dict[tuple[Any, ...], str] = {}
+        self.columns = self._parts[1::2]
+        if not self.columns and not encode:
+            raise Invalid(f"{text!r} names no {{column}}")
+
+    def fill(self, row: Row) -> str:
+        values = tuple(row.get(column) for column in self.columns)
+        known = self._cache.get(values) if self._encode else None
+        if known is not None:
+            return known
+        parts = list(self._parts)
+        for position, value in enumerate(values):
+            if value is None or value == "":
+                raise Invalid(f"{self.columns[position]} is empty")
+            text = str(value).strip()
+            parts[2 * position + 1] = quote(text, safe="") if self._encode else text
+        filled = "".join(parts)
+        if self._encode:
+            check_uri(filled)
+            if len(self._cache) < 100_000:
+                self._cache[values] = filled
+        return filled
+
+
+def _time_template(text: str) -> _Template:
+    return _Template(text if "{" in text else "{" + text + "}", encode=False)
+
+
+class _Long:
+    """One row, one moment of one entity, one or more attributes."""
+
+    def __init__(self, map_: Readings, now_us: int) -> None:
+        self._id = _Template(map_.id, encode=True)
+        self._time = _time_template(map_.time)
+        self._single = self._time.columns[0] if map_.time == self._time.columns[0] else None
+        self._moments = Moments(map_.time_format, map_.time_zone, now_us)
+        self._values = [(value, frozenset(value.missing)) for value in map_.values]
+
+    def take(self, line: int, row: Row) -> Taken:
+        try:
+            urn = self._id.fill(row)
+            raw = row.get(self._single) if self._single else self._time.fill(row)
+            if raw is None or raw == "":
+                raise Invalid(f"{self._single} is empty")
+            at_us = self._moments.read(raw, urn)
+        except CityError as wrong:
+            return Taken([], None, 0, [_row_reject(line, row, wrong.detail)])
+        taken = Taken([], None, 0, [])
+        for value, missing in self._values:
+            _take_cell(taken, line, urn, at_us, value, missing, row.get(value.column), value.column)
+        return taken
+
+
+class _Wide:
+    """One row, one moment; one column, one entity."""
+
+    def __init__(self, map_: Readings, value: Value, now_us: int) -> None:
+        self._time = _time_template(map_.time)
+        self._moments = Moments(map_.time_format, map_.time_zone, now_us)
+        self._id = map_.id
+        self._value = value
+        self._missing = frozenset(value.missing)
+        self._only = frozenset(map_.columns)
+        self._without = frozenset((*map_.without, *self._time.columns))
+        self._urns: dict[str, str | None] = {}
+
+    def take(self, line: int, row: Row) -> Taken:
+        try:
+            at_us = self._moments.read(self._time.fill(row), "row")
+        except CityError as wrong:
+            return Taken([], None, 0, [_row_reject(line, row, wrong.detail)])
+        taken = Taken([], None, 0, [])
+        urns = self._urns
+        for column, cell in row.items():
+            if column in urns:
+                urn = urns[column]
+            else:
+                urn = urns[column] = self._urn(column)
+            if urn is not None:
+                _take_cell(taken, line, urn, at_us, self._value, self._missing, cell, column)
+        return taken
+
+    def _urn(self, column: str) -> str | None:
+        if column in self._without or (self._only and column not in self._only):
+            return None
+        return _Template(self._id, encode=True).fill({"column": column})
+
+
+def _take_cell(
+    taken: Taken,
+    line: int,
+    urn: str,
+    at_us: int,
+    value: Value,
+    missing: frozenset[str],
+    cell: Any,
+    column: str,
+) -> None:
+    if cell is None or cell == "" or (missing and str(cell).strip() in missing):
+        taken.missing += 1
+        return
+    try:
+        number = read_value(cell, value.kind)
+        if value.kind != "text":
+            if value.minimum is not None and number < value.minimum:
+                raise Invalid(f"under the minimum of {value.minimum:g}")
+            if value.maximum is not None and number > value.maximum:
+                raise Invalid(f"over the maximum of {value.maximum:g}")
+    except CityError as wrong:
+        taken.rejects.append(Reject(line, column, str(cell)[:200], wrong.detail))
+        return
+    taken.readings.append(Reading(urn, value.attribute, at_us, number, None, 0, value.unit))
+
+
+def read_value(cell: Any, kind: str) -> Any:
+    """A cell as number, whole number or text. Raises Invalid; NaN and infinities are no numbers."""
+    if kind == "text":
+        text = str(cell).strip()
+        if not text.isprintable():
+            raise Invalid("holds characters that can't be printed, or is not UTF-8")
+        return text
+    if isinstance(cell, str):
+        try:
+            return int(cell)
+        except ValueError:
+            pass
+    try:
+        number = float(cell)
+    except (TypeError, ValueError):
+        raise Invalid("not a number") from None
+    if not math.isfinite(number):
+        raise Invalid("not a finite number")
+    if kind == "integer":
+        if number != int(number):
+            raise Invalid("not a whole number")
+        return int(number)
+    return int(number) if number.is_integer() and abs(number) < 2**53 else number
+
+
+class _Things:
+    """One row, one entity."""
+
+    def __init__(self, map_: Things, now_us: int) -> None:
+        self._map = map_
+        self._id = _Template(map_.id, encode=True)
+        self._time = _time_template(map_.time) if map_.time else None
+        self._moments = Moments(map_.time_format, map_.time_zone, now_us)
+
+    def take(self, line: int, row: Row) -> Taken:
+        column = "(id)"
+        try:
+            urn = self._id.fill(row)
+            column = self._map.time
+            at_us = None
+            if self._time is not None:
+                at_us = self._moments.read(self._time.fill(row))
+            attributes = []
+            missing = 0
+            for part in self._map.parts:
+                column = part.column or part.longitude
+                attribute = _attribute(part, row, at_us)
+                if attribute is None:
+                    missing += 1
+                else:
+                    attributes.append(attribute)
+        except CityError as wrong:
+            return Taken(
+                [], None, 0, [Reject(line, column, str(row.get(column, ""))[:200], wrong.detail)]
+            )
+        return Taken([], Entity(urn, (self._map.type,), tuple(attributes)), missing, [])
+
+
+def _attribute(part: Part, row: Row, at_us: int | None) -> Attribute | None:
+    if part.kind == "point":
+        return _point(part, row)
+    cell = row.get(part.column)
+    if cell is None or cell == "" or str(cell) in part.missing:
+        if part.required:
+            raise Invalid(f"{part.column} is empty")
+        return None
+    if part.kind == "geometry":
+        return Attribute(part.attribute, check_geometry(cell), "GeoProperty")
+    if part.kind == "relationship":
+        urn = check_uri(part.prefix + quote(str(cell).strip(), safe=""), part.column)
+        return Attribute(part.attribute, urn, "Relationship")
+    if part.kind == "choice":
+        chosen = part.choices.get(str(cell).strip())
+        if chosen is None:
+            raise Invalid(f"{cell!r:.60} is not among {', '.join(part.choices)}")
+        return Attribute(part.attribute, chosen, observed_at_us=at_us)
+    observed_at_us = at_us if part.kind in ("number", "integer") else None
+    value = read_value(cell, part.kind)
+    return Attribute(part.attribute, value, observed_at_us=observed_at_us, unit_code=part.unit)
+
+
+def _point(part: Part, row: Row) -> Attribute | None:
+    cells = (row.get(part.longitude), row.get(part.latitude))
+    if all(cell is None or cell == "" for cell in cells):
+        if part.required:
+            raise Invalid(f"{part.longitude} and {part.latitude} are empty")
+        return None
+    position = [float(read_value(cell, "number")) for cell in cells]
+    geometry = check_geometry({"type": "Point", "coordinates": position})
+    return Attribute(part.attribute, geometry, "GeoProperty")
+
+
+def _row_reject(line: int, row: Row, reason: str) -> Reject:
+    cells: Iterable[str] = (str(cell) for cell in list(row.values())[:4])
+    return Reject(line, "(row)", ",".join(cells)[:200], reason)

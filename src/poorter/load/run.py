@@ -1,0 +1,268 @@
+# SPDX-License-Identifier: EUPL-1.2
+"""A load: rows in batches, each batch one transaction together with how far it came.
+
+So a load that was broken off goes on where it was, and what it had written stands. Readings are
+known by (entity, attribute, observedAt): a second run finds all of them there.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import msgspec
+
+from poorter.city.clock import Clock
+from poorter.city.entity import Entity
+from poorter.city.errors import Invalid, NotFound
+from poorter.gate.permit import Permit
+from poorter.ledger.leaf import make_line
+from poorter.load.mapping import Map
+from poorter.load.rows import Reject, Taken, make_taker
+from poorter.load.sources.opening import Numbered, open_rows
+from poorter.store.body import attribute_dict
+from poorter.store.contract import (
+    AppendLeaf,
+    Change,
+    Committed,
+    Observe,
+    ObserveResult,
+    Op,
+    Put,
+    PutRecord,
+    Reading,
+    Store,
+)
+
+BATCH = 5000
+IN_FLIGHT = 4
+Progress = Callable[[int, int, int], None]  # bytes read, bytes in all, rows
+
+
+@dataclass(slots=True)
+class Totals:
+    """What a load came to. Every cell is counted once: new, correction, known, missing, refused."""
+
+    rows: int = 0
+    new: int = 0
+    corrections: int = 0
+    known: int = 0
+    missing: int = 0
+    things: int = 0
+    things_same: int = 0
+    rejects: int = 0
+    done: bool = False
+    resumed_at: int = 0
+
+
+@dataclass(slots=True)
+class _Batch:
+    readings: list[Reading] = field(default_factory=list)
+    things: list[Entity] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.readings) + len(self.things)
+
+
+class Load:
+    """One file into one store. `permits` asks the gate for a read or write permit anew."""
+
+    def __init__(
+        self,
+        store: Store,
+        permits: Callable[[Any], Permit],
+        clock: Clock,
+        map_: Map,
+        file: Path,
+        rejects: Path,
+        progress: Progress | None = None,
+    ) -> None:
+        self._store = store
+        self._permits = permits
+        self._clock = clock
+        self._map = map_
+        self._file = file
+        self._rejects_path = rejects
+        self._progress = progress
+        self._flying: deque[Future[Committed]] = deque()
+        self.totals = Totals()
+
+    def run(self) -> Totals:
+        """Load it all. Raises Invalid for a damaged file, Unavailable for a full disk; what was
+        committed before stands, and the next run goes on from there."""
+        load_id = _identity(self._file, self._map)
+        known = self._known(load_id)
+        skip = known["rows"] if known is not None and not known["done"] else 0
+        if skip and known is not None:
+            self.totals = Totals(**{**known, "resumed_at": skip})
+        with (
+            _Rejects(self._rejects_path, append=skip > 0) as rejects,
+            open_rows(self._file, self._map) as opened,
+        ):
+            try:
+                self._batches(load_id, opened.rows, skip, rejects, opened)
+            finally:
+                with suppress(Exception):
+                    self._settle(0)  # the first error is the one to tell
+            self._settle(0)
+        self.totals.done = True
+        self._finish(load_id)
+        return self.totals
+
+    def _batches(
+        self,
+        load_id: str,
+        rows: Iterator[Numbered],
+        skip: int,
+        rejects: _Rejects,
+        opened: Any,
+    ) -> None:
+        take = make_taker(self._map, self._clock.now_us())
+        batch = _Batch()
+        totals = self.totals
+        for number, (line, row) in enumerate(rows, 1):
+            if number <= skip:
+                if not isinstance(row, str):
+                    take(line, row)  # keeps track of the hour that comes twice
+                continue
+            totals.rows = number
+            if isinstance(row, str):
+                taken = Taken([], None, 0, [Reject(line, "(row)", "", row)])
+            else:
+                taken = take(line, row)
+            totals.missing += taken.missing
+            if taken.rejects:
+                totals.rejects += len(taken.rejects)
+                rejects.write(taken.rejects)
+            if taken.readings:
+                batch.readings += taken.readings
+            elif taken.thing is not None:
+                self._keep_thing(batch, taken.thing)
+            if len(batch) >= BATCH:
+                self._submit(load_id, batch)
+                batch = _Batch()
+                if self._progress is not None:
+                    self._progress(opened.read_bytes(), opened.total_bytes, number)
+        if len(batch):
+            self._submit(load_id, batch)
+
+    def _keep_thing(self, batch: _Batch, thing: Entity) -> None:
+        """A thing that is there already exactly so is not written again."""
+        try:
+            permit = self._permits("read")
+            present = self._store.decode(self._store.entity(permit, thing.urn))
+        except NotFound:
+            batch.things.append(thing)
+            return
+        for attribute in thing.attributes:
+            kept = present.get(attribute.name)
+            if kept is None or attribute_dict(kept) != attribute_dict(attribute):
+                batch.things.append(thing)
+                return
+        self.totals.things_same += 1
+
+    def _submit(self, load_id: str, batch: _Batch) -> None:
+        self._settle(IN_FLIGHT - 1)
+        ops: list[Op] = []
+        if batch.readings and self._map.readings is not None:
+            ops.append(Observe(self._map.readings.type, batch.readings, one_event=True))
+        ops += [Put(thing, replace=False) for thing in batch.things]
+        self.totals.things += len(batch.things)
+        ops.append(PutRecord("load", load_id, asdict(self.totals)))
+        self._flying.append(self._store.commit(self._permits("write"), Change(tuple(ops))))
+
+    def _settle(self, leave: int) -> None:
+        """Wait until at most `leave` batches are under way, and count what they came to."""
+        while len(self._flying) > leave:
+            committed = self._flying.popleft().result()
+            first = committed.results[0]
+            if isinstance(first, ObserveResult):
+                self.totals.new += first.new
+                self.totals.corrections += first.corrections
+                self.totals.known += first.duplicates
+
+    def _finish(self, load_id: str) -> None:
+        totals = self.totals
+        line = make_line(
+            "load",
+            self._clock.now_us(),
+            processor="internal:load",
+            about=self._map.title[:200],
+            action="load",
+            outcome=f"{totals.new} new, {totals.known} known, {totals.rejects} refused",
+        )
+        ops = (
+            PutRecord("load", load_id, asdict(totals)),
+            AppendLeaf(line.leaf, line.payload),
+        )
+        self._store.commit(self._permits("write"), Change(ops)).result()
+
+    def _known(self, load_id: str) -> dict[str, Any] | None:
+        try:
+            return self._store.record(self._permits("read"), "load", load_id).doc
+        except NotFound:
+            return None
+
+
+class _Rejects:
+    """The rejects file; there only if something was refused."""
+
+    def __init__(self, path: Path, append: bool) -> None:
+        self._path = path
+        self._append = append
+        self._file: Any = None
+        self._writer: Any = None
+
+    def __enter__(self) -> _Rejects:
+        if not self._append:
+            self._path.unlink(missing_ok=True)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def write(self, rejects: list[Reject]) -> None:
+        """Add rows; the header comes with the first."""
+        if self._file is None:
+            self._open()
+        for reject in rejects:
+            value = reject.value.encode("utf-8", "backslashreplace").decode()
+            self._writer.writerow((reject.line, reject.column, value, reject.reason))
+
+    def _open(self) -> None:
+        try:
+            fresh = not (self._append and self._path.exists())
+            self._file = self._path.open("a", encoding="utf-8", newline="")
+        except OSError as wrong:
+            raise Invalid(f"the rejects file can't be written: {wrong.strerror}") from None
+        self._writer = csv.writer(self._file)
+        if fresh:
+            self._writer.writerow(("line", "column", "value", "reason"))
+
+
+def _identity(file: Path, map_: Map) -> str:
+    """Of this content by this map: its size, first and last MiB, and the map."""
+    if not file.is_file():
+        raise NotFound(f"{file} is not there")
+    size = file.stat().st_size
+    hashed = hashlib.sha256(str(size).encode())
+    with file.open("rb") as opened:
+        hashed.update(opened.read(1024 * 1024))
+        opened.seek(max(0, size - 1024 * 1024))
+        hashed.update(opened.read())
+    hashed.update(msgspec.json.encode(map_))
+    return hashed.hexdigest()[:40]

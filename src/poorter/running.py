@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: EUPL-1.2
+"""A city that runs: store, gate, ledger, decisions and systems, wired once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from poorter.city.clock import Clock
+from poorter.config import Config
+from poorter.decide.decisions import Decisions
+from poorter.decide.objection import Objections
+from poorter.gate.gate import Gate
+from poorter.gate.genesis import RUN
+from poorter.gate.registry import Registry, load
+from poorter.gate.uses import Uses
+from poorter.handle import LocalCity
+from poorter.identity.credentials import Credential, Credentials
+from poorter.identity.keys import load_key, read_ring
+from poorter.ledger.sequencer import Sequencer
+from poorter.store.contract import Store
+from poorter.store.policy import PolicyStore
+from poorter.store.sqlite import open_store
+from poorter.stream.local import LocalStream
+from poorter.systems.catalogue import load_systems
+from poorter.systems.shape import System
+
+LEDGER_FOLDER = "ledger"
+
+
+@dataclass(slots=True)
+class Running:
+    """All parts of one running city. Close it when done: what is queued is written first."""
+
+    config: Config
+    clock: Clock
+    store: Store
+    gate: Gate
+    registry: Registry
+    uses: Uses
+    credentials: Credentials
+    decisions: Decisions
+    objections: Objections
+    sequencer: Sequencer
+    stream: LocalStream
+    systems: tuple[System, ...]
+
+    def city(self, processor: str, purpose: str) -> LocalCity:
+        """The city handle of one (processor, purpose)."""
+        return LocalCity(
+            self.store,
+            self.gate,
+            self.decisions,
+            self.stream,
+            self.uses,
+            self.clock,
+            processor,
+            purpose,
+        )
+
+    def city_of(self, system: System) -> LocalCity:
+        """The handle that a system works with."""
+        return self.city(system.processor, system.purpose)
+
+    def office_of(self, register_id: str) -> str | None:
+        """The office that answers for a purpose, dataset, mandate or system; None if unknown."""
+        policy = self.gate.policy
+        if register_id in policy.purposes:
+            return policy.purposes[register_id].office
+        if register_id in policy.datasets:
+            return policy.datasets[register_id].controller
+        if register_id in self.decisions.mandates:
+            return self.decisions.mandates[register_id].office
+        return next((s.office for s in self.systems if s.name == register_id), None)
+
+    def load_credentials(self) -> None:
+        """Take the keys of apps from the store: after start, and when one was made or revoked."""
+        permit = self.gate.permit("internal:identity", RUN, "read")
+        records = self.store.records(permit, "credential")
+        self.credentials.replace(Credential.from_doc(r.id, r.doc) for r in records)
+
+    def close(self) -> None:
+        """Write what is queued, bring the ledger up to it, stop."""
+        self.stream.close()
+        self.sequencer.step()
+        self.store.close()
+
+
+async def open_city(config: Config, clock: Clock) -> Running:
+    """Open the city of `config` on the running event loop.
+
+    Raises: Unavailable when another process has it or keys are missing, NotFound when it was
+    never founded, Invalid when its policy is not signed by its keys.
+    """
+    store = open_store(config.paths_data, clock)
+    try:
+        return _wire(config, store)
+    except BaseException:
+        store.close()
+        raise
+
+
+def _wire(config: Config, store: Store) -> Running:
+    clock = store.clock
+    systems = load_systems(config.systems_enabled)
+    ring = read_ring(config.paths_keys)
+    policy_keys = [entry.public() for entry in ring if entry.use == "policy"]
+    ledger_keys = [entry.public() for entry in ring if entry.use == "ledger"]
+    port = PolicyStore(store)
+    gate = Gate(load(port, policy_keys, clock), clock)
+    decisions = Decisions(
+        store,
+        gate,
+        clock,
+        [mandate for system in systems for mandate in system.mandates],
+        [rule for system in systems for rule in system.safety],
+    )
+
+    def leaves(after: int, limit: int) -> list[tuple[int, bytes]]:
+        return store.leaves(gate.permit("internal:ledger", RUN, "read"), after, limit)
+
+    running = Running(
+        config=config,
+        clock=clock,
+        store=store,
+        gate=gate,
+        registry=Registry(port, gate, load_key(config.paths_keys, "policy"), clock),
+        uses=Uses(),
+        credentials=Credentials(),
+        decisions=decisions,
+        objections=Objections(store, gate, clock, lambda name: running.office_of(name)),  # noqa: PLW0108
+        sequencer=Sequencer(
+            config.paths_data / LEDGER_FOLDER,
+            leaves,
+            load_key(config.paths_keys, "ledger"),
+            ledger_keys,
+            clock,
+        ),
+        stream=LocalStream(store),
+        systems=systems,
+    )
+    running.load_credentials()
+    return running

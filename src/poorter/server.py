@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: EUPL-1.2
+"""The composition root: hot routes straight on ASGI, pages behind Starlette, one process."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Awaitable, Callable
+
+from granian.constants import Interfaces
+from granian.server.embed import Server
+from starlette.types import ASGIApp
+
+from poorter.city.clock import Clock
+from poorter.config import Config
+from poorter.identity.rates import Rates
+from poorter.jobs import Jobs
+from poorter.running import Running, open_city
+from poorter.standards.http.asgi import Receive, Scope, Send
+from poorter.standards.http.asking import Asking
+from poorter.standards.ngsild import app as ngsild
+from poorter.standards.ngsild.face import Face
+from poorter.standards.operations import app as operations
+from poorter.standards.proofs import app as proofs
+from poorter.web.app import make_pages
+
+log = logging.getLogger(__name__)
+
+
+def make_app(running: Running) -> ASGIApp:
+    """The whole HTTP face of one city."""
+    config = running.config
+    asking = Asking(
+        running.credentials,
+        Rates(config.server_rate_per_second, config.server_rate_burst),
+        Rates(config.server_public_rate_per_second, config.server_public_rate_burst),
+        running.clock,
+    )
+    face = Face(running.store, running.gate, asking, running.uses, running.clock)
+    context = ngsild.NgsiLd(face)
+    acts = operations.Operations(
+        running.systems, running.city_of, asking, running.gate, running.store, running.clock
+    )
+    ledger = proofs.Proofs(running.sequencer, running.store, running.gate, asking)
+    pages = make_pages(running, acts, ledger)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await _other(scope, receive, send)
+            return
+        path: str = scope["path"]
+        if path.startswith(ngsild.PREFIX):
+            await context(scope, receive, send)
+        elif path.startswith(operations.PREFIX):
+            await acts(scope, receive, send)
+        elif path.startswith(proofs.PREFIX):
+            await ledger(scope, receive, send)
+        else:
+            await pages(scope, receive, send)
+
+    return app
+
+
+async def _other(scope: Scope, receive: Receive, send: Send) -> None:
+    """Lifespan is ours already (`serve`); web sockets are not offered."""
+    if scope["type"] == "lifespan":
+        while True:
+            message = await receive()
+            await send({"type": message["type"] + ".complete"})
+            if message["type"] == "lifespan.shutdown":
+                return
+    await send({"type": "websocket.close", "code": 1003})
+
+
+async def serve(
+    config: Config,
+    clock: Clock,
+    ready: Callable[[Running], Awaitable[None]] | None = None,
+    background: Callable[[Running], Awaitable[None]] | None = None,
+) -> None:
+    """Run the city until SIGINT or SIGTERM. `ready` is called once it serves; `background` goes
+    on beside it until the end (the example city's simulation)."""
+    running = await open_city(config, clock)
+    jobs = Jobs(running)
+    server = Server(
+        make_app(running),
+        address=config.server_host,
+        port=config.server_port,
+        interface=Interfaces.ASGI,
+        websockets=False,
+        log_enabled=False,
+    )
+    tasks: list[asyncio.Task[None]] = []
+    try:
+        jobs.start()
+        serving = asyncio.create_task(server.serve(), name="http")
+        _stop_on_signals(server)
+        if ready is not None:
+            await ready(running)
+        if background is not None:
+            tasks.append(asyncio.create_task(_beside(background, running)))
+        await serving
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await jobs.stop()
+        running.close()
+
+
+async def _beside(work: Callable[[Running], Awaitable[None]], running: Running) -> None:
+    try:
+        await work(running)
+    except Exception:  # the outermost loop of what runs beside the city: say it, serve on
+        log.exception("what ran beside the city has ended")
+
+
+def _stop_on_signals(server: Server) -> None:
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(name, server.stop)

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: EUPL-1.2
+"""The NGSI-LD routes, straight on ASGI. The table is data: a test walks it and meets the gate."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+from urllib.parse import unquote
+
+from poorter.city.errors import CityError, Invalid, NotFound
+from poorter.standards.http.asgi import Answer, Receive, Request, Scope, Send, send
+from poorter.standards.ngsild import batch, entities, temporal
+from poorter.standards.ngsild.face import Face
+from poorter.standards.ngsild.problem import NoSuchMethod, problem_answer
+
+PREFIX = "/ngsi-ld/v1/"
+Handler = Callable[..., Awaitable[Answer]]
+
+#: (first segment, number of variable parts, fixed middle) and method to handler
+ROUTES: dict[tuple[str, ...], dict[str, Handler]] = {
+    ("entities",): {"POST": entities.create, "GET": entities.query},
+    ("entities", "{id}"): {
+        "GET": entities.retrieve,
+        "PUT": entities.replace_entity,
+        "PATCH": entities.merge,
+        "DELETE": entities.delete,
+    },
+    ("entities", "{id}", "attrs"): {
+        "POST": entities.append_attributes,
+        "PATCH": entities.update_attributes,
+    },
+    ("entities", "{id}", "attrs", "{attr}"): {
+        "PATCH": entities.update_attribute,
+        "PUT": entities.replace_attribute,
+        "DELETE": entities.delete_attribute,
+    },
+    ("entityOperations", "create"): {"POST": batch.create},
+    ("entityOperations", "upsert"): {"POST": batch.upsert},
+    ("entityOperations", "update"): {"POST": batch.update},
+    ("entityOperations", "delete"): {"POST": batch.delete},
+    ("temporal", "entities", "{id}"): {"GET": temporal.retrieve},
+    ("types",): {"GET": entities.types},
+}
+
+_BY_LENGTH: dict[int, list[tuple[tuple[str, ...], dict[str, Handler]]]] = {}
+for _pattern, _methods in ROUTES.items():
+    _BY_LENGTH.setdefault(len(_pattern), []).append((_pattern, _methods))
+
+
+def find(path: str, method: str) -> tuple[Handler, list[str]]:
+    """The handler and its variable parts. Raises NotFound, NoSuchMethod."""
+    parts = path[len(PREFIX) :].rstrip("/").split("/")
+    for pattern, methods in _BY_LENGTH.get(len(parts), ()):
+        variables: list[str] = []
+        for fixed, part in zip(pattern, parts, strict=True):
+            if fixed[0] == "{":
+                variables.append(part)
+            elif fixed != part:
+                break
+        else:
+            handler = methods.get(method)
+            if handler is None:
+                raise NoSuchMethod(f"here: {', '.join(sorted(methods))}")
+            return handler, variables
+    raise NotFound("there is no such resource")
+
+
+class NgsiLd:
+    """The ASGI application under /ngsi-ld/v1/."""
+
+    def __init__(self, face: Face) -> None:
+        self._face = face
+
+    async def __call__(self, scope: Scope, receive: Receive, transmit: Send) -> None:
+        """Answer one request; every error is a problem detail."""
+        await send(await self._answer(Request(scope, receive)), transmit)
+
+    async def _answer(self, request: Request) -> Answer:
+        try:
+            handler, variables = find(_raw_path(request.scope), request.method)
+            return await handler(self._face, request, *map(_unquoted, variables))
+        except CityError as error:
+            return problem_answer(error)
+
+
+def _raw_path(scope: Scope) -> str:
+    """The path as sent: an id may hold an encoded slash."""
+    raw: Any = scope.get("raw_path")
+    path: str = raw.decode("latin-1").partition("?")[0] if raw else scope["path"]
+    return path
+
+
+def _unquoted(part: str) -> str:
+    try:
+        return unquote(part, errors="strict")
+    except UnicodeDecodeError:
+        raise Invalid("the path is not percent-encoded UTF-8") from None

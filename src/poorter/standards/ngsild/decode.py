@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: EUPL-1.2
+"""JSON to entities: normalised and concise form (CIM 009, 4.5.1 to 4.5.5), checked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from poorter.city.entity import VALUE_KEY, Attribute, Entity, Kind
+from poorter.city.errors import Invalid, TooLarge
+from poorter.city.ids import check_name, check_uri
+from poorter.city.limits import ENTITY_ATTRIBUTES_MAX, NAME_CHARS_MAX
+from poorter.city.place import check_geometry
+from poorter.city.time import parse_us
+from poorter.standards.http.asgi import check_depth
+from poorter.standards.ngsild.context import Context
+
+#: members of an entity that are no attributes
+_RESERVED = frozenset(("id", "type", "scope", "@context", "createdAt", "modifiedAt", "deletedAt"))
+#: members of an attribute that are no sub-attributes; some are the system's
+_META = frozenset(VALUE_KEY.values()) | {
+    "type",
+    "observedAt",
+    "unitCode",
+    "datasetId",
+    "createdAt",
+    "modifiedAt",
+    "instanceId",
+    "deletedAt",
+}
+_SUB_DEPTH_MAX = 5
+_KIND_OF: dict[str, Kind] = {
+    "object": "Relationship",
+    "languageMap": "LanguageProperty",
+    "vocab": "VocabProperty",
+    "json": "JsonProperty",
+    "valueList": "ListProperty",
+    "objectList": "ListRelationship",
+    "value": "Property",
+}
+
+
+def parse_entity(doc: Any, context: Context) -> Entity:
+    """A whole entity. Raises Invalid or TooLarge naming the member that is wrong."""
+    if not isinstance(doc, dict):
+        raise Invalid("an entity is a JSON object")
+    urn = check_uri(doc.get("id"), "id")
+    return Entity(
+        urn,
+        parse_types(doc.get("type"), context),
+        parse_attributes(doc, context),
+        _scopes(doc.get("scope")),
+    )
+
+
+def parse_types(value: Any, context: Context) -> tuple[str, ...]:
+    """One type name, or a list of them."""
+    names = value if isinstance(value, list) else [value]
+    if not names or len(names) > 20:
+        raise Invalid("type: an entity has 1 to 20 types")
+    return tuple(dict.fromkeys(context.expand(check_name(name, "type")) for name in names))
+
+
+def parse_attributes(doc: Mapping[str, Any], context: Context) -> tuple[Attribute, ...]:
+    """All attribute instances of an entity or entity fragment."""
+    found: list[Attribute] = []
+    for term, value in doc.items():
+        if term in _RESERVED:
+            continue
+        name = context.expand(check_name(term, "attribute name"))
+        found += parse_instances(name, value, context)
+    if len(found) > ENTITY_ATTRIBUTES_MAX:
+        raise TooLarge(f"an entity has at most {ENTITY_ATTRIBUTES_MAX} attribute instances")
+    return tuple(found)
+
+
+def parse_instances(name: str, value: Any, context: Context) -> list[Attribute]:
+    """One instance, or a list of them told apart by datasetId (4.5.5)."""
+    if not isinstance(value, list) or not value or not all(map(_is_instance, value)):
+        return [_attribute(name, value, context, 0)]
+    instances = [_attribute(name, one, context, 0) for one in value]
+    if len({one.dataset_id for one in instances}) < len(instances):
+        raise Invalid(f"{name}: two instances have the same datasetId")
+    return instances
+
+
+def _is_instance(value: Any) -> bool:
+    return isinstance(value, dict) and (
+        value.get("type") in VALUE_KEY or any(key in value for key in _KIND_OF)
+    )
+
+
+def _attribute(name: str, body: Any, context: Context, depth: int) -> Attribute:
+    if not isinstance(body, dict):
+        return Attribute(name, _plain(name, body))  # concise: a bare value
+    kind = _kind(name, body)
+    if kind is None:  # concise: a bare geometry or a bare object
+        if "coordinates" in body:
+            return Attribute(name, _geometry(name, body), "GeoProperty")
+        return Attribute(name, _plain(name, body))
+    key = VALUE_KEY[kind]
+    if key not in body:
+        raise Invalid(f"{name}: a {kind} needs {key}")
+    observed = body.get("observedAt")
+    dataset = body.get("datasetId")
+    unit = body.get("unitCode")
+    if unit is not None and (not isinstance(unit, str) or len(unit) > NAME_CHARS_MAX):
+        raise Invalid(f"{name}: unitCode is a short text")
+    return Attribute(
+        name,
+        _value(name, kind, body[key], context),
+        kind,
+        observed_at_us=None if observed is None else _moment(name, observed),
+        dataset_id=None if dataset is None else check_uri(dataset, f"{name}: datasetId"),
+        unit_code=unit,
+        sub=tuple(_subs(name, body, context, depth)),
+    )
+
+
+def _subs(name: str, body: Mapping[str, Any], context: Context, depth: int) -> Iterable[Attribute]:
+    for term, value in body.items():
+        if term not in _META:
+            if depth >= _SUB_DEPTH_MAX:
+                raise TooLarge(f"{name}: sub-attributes are nested at most {_SUB_DEPTH_MAX} deep")
+            yield _attribute(context.expand(check_name(term)), value, context, depth + 1)
+
+
+def _kind(name: str, body: Mapping[str, Any]) -> Kind | None:
+    stated = body.get("type")
+    if isinstance(stated, str) and stated in VALUE_KEY:
+        return stated  # type: ignore[return-value]
+    for key, kind in _KIND_OF.items():
+        if key in body:
+            if stated is not None:
+                raise Invalid(f"{name}: {stated!r:.60} is no attribute type")
+            geometry = kind == "Property" and _looks_like_geometry(body[key])
+            return "GeoProperty" if geometry else kind
+    if isinstance(stated, str) and "coordinates" not in body:
+        raise Invalid(f"{name}: {stated!r:.60} is no attribute type")
+    return None
+
+
+def _looks_like_geometry(value: Any) -> bool:
+    return isinstance(value, dict) and "coordinates" in value and "type" in value
+
+
+def _value(name: str, kind: Kind, value: Any, context: Context) -> Any:
+    if kind == "GeoProperty":
+        return _geometry(name, value)
+    if kind in ("Relationship", "ListRelationship"):
+        return _objects(name, kind, value)
+    if kind == "LanguageProperty":
+        if not isinstance(value, dict) or not all(map(_is_words, value.values())):
+            raise Invalid(f"{name}: languageMap holds texts by language")
+        return value
+    if kind == "VocabProperty":
+        words = value if isinstance(value, list) else [value]
+        if not words or not all(isinstance(word, str) for word in words):
+            raise Invalid(f"{name}: vocab is a term or a list of them")
+        expanded = [context.expand(word) for word in words]
+        return expanded if isinstance(value, list) else expanded[0]
+    if kind == "ListProperty" and not isinstance(value, list):
+        raise Invalid(f"{name}: valueList is a list")
+    if kind == "JsonProperty":
+        check_depth(value)
+        return value
+    return _plain(name, value)
+
+
+def _is_words(value: Any) -> bool:
+    return isinstance(value, str) or (
+        isinstance(value, list) and all(isinstance(word, str) for word in value)
+    )
+
+
+def _objects(name: str, kind: Kind, value: Any) -> Any:
+    if kind == "ListRelationship":
+        if not isinstance(value, list):
+            raise Invalid(f"{name}: objectList is a list")
+        return [check_uri(o.get("object") if isinstance(o, dict) else o, name) for o in value]
+    if isinstance(value, list):
+        return [check_uri(one, f"{name}: object") for one in value]
+    return check_uri(value, f"{name}: object")
+
+
+def _plain(name: str, value: Any) -> Any:
+    if value is None:
+        raise Invalid(f"{name}: null is no value; leave the attribute out, or delete it")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise Invalid(f"{name}: a number must be finite")
+    if isinstance(value, dict | list):
+        check_depth(value)
+    return value
+
+
+def _geometry(name: str, value: Any) -> dict[str, Any]:
+    try:
+        return check_geometry(value)
+    except Invalid as wrong:
+        raise Invalid(f"{name}: {wrong.detail}") from None
+
+
+def _moment(name: str, value: Any) -> int:
+    if not isinstance(value, str):
+        raise Invalid(f"{name}: observedAt is an ISO 8601 date-time")
+    try:
+        return parse_us(value)
+    except Invalid as wrong:
+        raise Invalid(f"{name}: observedAt: {wrong.detail}") from None
+
+
+def _scopes(value: Any) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    scopes = value if isinstance(value, list) else [value]
+    if len(scopes) > 20 or not all(isinstance(s, str) and s and len(s) < 512 for s in scopes):
+        raise Invalid("scope is a path or a list of them")
+    return tuple(scopes)

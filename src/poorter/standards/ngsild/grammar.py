@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: EUPL-1.2
+"""The q language (CIM 009, 4.9): text to conditions, and what is wrong with it when it is not."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from poorter.city.errors import Invalid, TooLarge
+from poorter.city.limits import PATTERN_CHARS_MAX, QUERY_CHARS_MAX, QUERY_TERMS_MAX
+from poorter.city.query import And, Compare, Condition, Exists, Moment, Or, Path, Range
+from poorter.city.time import parse_us
+from poorter.standards.ngsild.context import Context
+
+_OPERATORS = ("!~=", "==", "!=", ">=", "<=", "~=", ">", "<")
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?\Z")
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+(Z|[+-]\d\d:\d\d)\Z")
+_DEPTH_MAX = 16
+#: an attribute path ends where one of these begins
+_PATH_END = re.compile(r"[;|()=!<>~]")
+
+
+def parse_q(text: str, context: Context) -> Condition:
+    """The condition that `text` asks for. Raises Invalid with the place, TooLarge past limits."""
+    if len(text) > QUERY_CHARS_MAX:
+        raise TooLarge(f"q has at most {QUERY_CHARS_MAX} characters")
+    reader = _Reader(text, context)
+    condition = reader.alternatives(0)
+    if reader.at < len(text):
+        raise reader.wrong("nothing more can stand here")
+    return condition
+
+
+class _Reader:
+    """Recursive descent: `;` binds tighter than `|`, as in 4.9."""
+
+    def __init__(self, text: str, context: Context) -> None:
+        self.text = text
+        self.at = 0
+        self._context = context
+        self._count = 0
+
+    def wrong(self, why: str) -> Invalid:
+        return Invalid(f"q, character {self.at + 1}: {why}")
+
+    def alternatives(self, depth: int) -> Condition:
+        terms = [self._all(depth)]
+        while self._take("|"):
+            terms.append(self._all(depth))
+        return terms[0] if len(terms) == 1 else Or(tuple(terms))
+
+    def _all(self, depth: int) -> Condition:
+        terms = [self._term(depth)]
+        while self._take(";"):
+            terms.append(self._term(depth))
+        return terms[0] if len(terms) == 1 else And(tuple(terms))
+
+    def _term(self, depth: int) -> Condition:
+        if self._take("("):
+            if depth >= _DEPTH_MAX:
+                raise self.wrong(f"brackets are nested at most {_DEPTH_MAX} deep")
+            inner = self.alternatives(depth + 1)
+            if not self._take(")"):
+                raise self.wrong("a bracket is not closed")
+            return inner
+        self._count += 1
+        if self._count > QUERY_TERMS_MAX:
+            raise TooLarge(f"q has at most {QUERY_TERMS_MAX} terms")
+        path = self._path()
+        for operator in _OPERATORS:
+            if self._take(operator):
+                return self._compare(path, operator)
+        return Exists(path)
+
+    def _compare(self, path: Path, operator: str) -> Compare:
+        values = [self._value(operator)]
+        while self._take(","):
+            values.append(self._value(operator))
+            if len(values) > QUERY_TERMS_MAX:
+                raise TooLarge(f"a list has at most {QUERY_TERMS_MAX} values")
+        if operator not in ("==", "!=") and (len(values) > 1 or isinstance(values[0], Range)):
+            raise self.wrong(f"{operator} takes one value")
+        return Compare(path, operator, tuple(values))  # type: ignore[arg-type]
+
+    def _path(self) -> Path:
+        end = _PATH_END.search(self.text, self.at)
+        stop = end.start() if end else len(self.text)
+        raw, self.at = self.text[self.at : stop], stop
+        raw = raw.strip()
+        head, bracket, tail = raw.partition("[")
+        keys: tuple[str, ...] = ()
+        if bracket:
+            if not tail.endswith("]") or "[" in tail:
+                raise self.wrong("a [path] is not closed")
+            keys = tuple(tail[:-1].split("."))
+        names = [head] if ":" in head else head.split(".")
+        if not all(names) or not all(keys if bracket else ("-",)) or any(c.isspace() for c in raw):
+            raise self.wrong("an attribute name must stand here")
+        expanded = [self._context.expand(name) for name in names]
+        return Path(expanded[0], tuple(expanded[1:]), keys)
+
+    def _value(self, operator: str) -> Any:
+        low = self._single(operator)
+        if self._take(".."):
+            high = self._single(operator)
+            return Range(low, high)
+        return low
+
+    def _single(self, operator: str) -> Any:
+        if self._peek() == '"':
+            value: Any = self._quoted()
+        else:
+            value = self._bare()
+        if operator in ("~=", "!~="):
+            return _pattern(str(value))
+        return value
+
+    def _quoted(self) -> str:
+        end = self.text.find('"', self.at + 1)
+        while end > 0 and self.text[end - 1] == "\\":
+            end = self.text.find('"', end + 1)
+        if end < 0:
+            raise self.wrong("a quote is not closed")
+        value, self.at = self.text[self.at + 1 : end], end + 1
+        return value.replace('\\"', '"')
+
+    def _bare(self) -> Any:
+        start = self.at
+        while self.at < len(self.text) and self.text[self.at] not in ';|(),"':
+            if self.text.startswith("..", self.at):
+                break
+            self.at += 1
+        raw = self.text[start : self.at].strip()
+        if not raw:
+            raise self.wrong("a value must stand here")
+        if raw in ("true", "false"):
+            return raw == "true"
+        if _NUMBER.match(raw):
+            number = float(raw)
+            return int(raw) if raw.lstrip("+-").isdecimal() else number
+        if _MOMENT.match(raw):
+            return Moment(parse_us(raw))
+        return raw
+
+    def _peek(self) -> str:
+        return self.text[self.at : self.at + 1]
+
+    def _take(self, token: str) -> bool:
+        if self.text.startswith(token, self.at):
+            self.at += len(token)
+            return True
+        return False
+
+
+def _pattern(text: str) -> str:
+    """A pattern that is safe to run: short, valid, without what makes matching explode."""
+    if len(text) > PATTERN_CHARS_MAX:
+        raise TooLarge(f"a pattern has at most {PATTERN_CHARS_MAX} characters")
+    if re.search(r"\(\?|\\[1-9]", text) or re.search(r"[*+}]\s*\)\s*[*+{]", text):
+        raise Invalid("this pattern could take too long: no nested repeats, lookarounds, or \\1")
+    try:
+        re.compile(text)
+    except (re.error, RecursionError, OverflowError) as wrong:
+        raise Invalid(f"not a pattern: {wrong}") from None
+    return text

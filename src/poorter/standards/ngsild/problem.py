@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: EUPL-1.2
+"""Problem details as CIM 009 has them (5.5.2, 6.3.2), over the one tree of errors."""
+
+from __future__ import annotations
+
+import msgspec
+
+from poorter.city.errors import (
+    CityError,
+    Conflict,
+    Denied,
+    Invalid,
+    NotFound,
+    TooLarge,
+    TooMany,
+    Unauthenticated,
+    Unavailable,
+    Unsupported,
+)
+from poorter.standards.http.asgi import JSON, Answer
+
+_BASE = "https://uri.etsi.org/ngsi-ld/errors/"
+
+
+class ContextUnavailable(Unavailable):
+    """An @context that is neither built in nor given inline."""
+
+    title = "The @context is not available"
+
+
+class Misplaced(Invalid):
+    """The request as such is wrong (method, media type), not the data in it."""
+
+
+class NoSuchForm(Misplaced):
+    """The answer can't be given in any form that the request accepts."""
+
+    status = 406
+    title = "No such form of the answer"
+
+
+class NoSuchMedia(Misplaced):
+    """The body is of a media type that is not read here."""
+
+    status = 415
+    title = "The media type is not read here"
+
+
+class NoSuchMethod(Misplaced):
+    """The resource is there, the method is not."""
+
+    status = 405
+    title = "The method is not allowed here"
+
+
+_TYPES: tuple[tuple[type[CityError], str], ...] = (
+    (ContextUnavailable, "LdContextNotAvailable"),
+    (Misplaced, "InvalidRequest"),
+    (TooLarge, "BadRequestData"),
+    (Invalid, "BadRequestData"),
+    (NotFound, "ResourceNotFound"),
+    (Conflict, "AlreadyExists"),
+    (Unsupported, "OperationNotSupported"),
+)
+#: where the standard names no error of its own, the type says nothing more than the status
+_PLAIN = "about:blank"
+
+
+def problem(error: CityError) -> dict[str, object]:
+    """The body: type, title, detail, status."""
+    kind = next((_BASE + name for base, name in _TYPES if isinstance(error, base)), _PLAIN)
+    if isinstance(error, Denied | Unauthenticated | TooMany):
+        kind = _PLAIN
+    return {"type": kind, "title": error.title, "detail": error.detail, "status": error.status}
+
+
+def problem_answer(error: CityError) -> Answer:
+    """The answer; 401 and 429 carry the header that says how to go on."""
+    headers = [(b"content-type", JSON)]
+    if isinstance(error, Unauthenticated):
+        headers.append((b"www-authenticate", b"Bearer"))
+    if isinstance(error, TooMany):
+        headers.append((b"retry-after", str(error.retry_after_s).encode()))
+    return Answer(error.status, msgspec.json.encode(problem(error)), tuple(headers))

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: EUPL-1.2
+"""GET /ledger/checkpoint, /ledger/tile/... (c2sp.org/tlog-tiles), /ledger/receipt?index=N."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from poorter.city.errors import CityError, Invalid, NotFound, Unavailable
+from poorter.gate.gate import Gate
+from poorter.gate.genesis import RUN
+from poorter.ledger.receipt import make_receipt
+from poorter.ledger.sequencer import Sequencer
+from poorter.standards.http.asgi import Answer, Receive, Request, Scope, Send, send
+from poorter.standards.http.asking import Asking
+from poorter.store.contract import Store
+
+PREFIX = "/ledger/"
+_TILE = re.compile(r"tile/(entries|\d{1,2})/(x\d{3}/)*\d{3}(\.p/\d{1,3})?\Z")
+_TEXT = ((b"content-type", b"text/plain; charset=utf-8"),)
+_BYTES = (
+    (b"content-type", b"application/octet-stream"),
+    (b"cache-control", b"public, max-age=31536000, immutable"),
+)
+
+
+class Proofs:
+    """What anybody may read of the ledger: commitments only, never what is behind them."""
+
+    def __init__(self, sequencer: Sequencer, store: Store, gate: Gate, asking: Asking) -> None:
+        self._sequencer = sequencer
+        self._store = store
+        self._gate = gate
+        self._asking = asking
+
+    async def __call__(self, scope: Scope, receive: Receive, transmit: Send) -> None:
+        """Answer one request."""
+        try:
+            answer = self._answer(Request(scope, receive))
+        except CityError as error:
+            body = {"title": error.title, "detail": error.detail, "status": error.status}
+            headers = ((b"content-type", b"application/problem+json"),)
+            answer = Answer(error.status, msgspec.json.encode(body), headers)
+        await send(answer, transmit)
+
+    def _answer(self, request: Request) -> Answer:
+        self._asking.caller(request)
+        name = request.path[len(PREFIX) :]
+        if request.method not in ("GET", "HEAD"):
+            raise NotFound("the ledger is only read here")
+        if name == "checkpoint":
+            return Answer(200, self._sequencer.note(), _TEXT)
+        if name == "receipt":
+            return Answer(200, self.receipt(request.query().get("index", "")).encode(), _TEXT)
+        if not _TILE.match(name):
+            raise NotFound("here: checkpoint, tile/..., receipt?index=N")
+        try:
+            return Answer(200, (self._sequencer.folder / name).read_bytes(), _BYTES)
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            raise NotFound("there is no such tile (yet)") from None
+
+    def receipt(self, index_text: str) -> str:
+        """The receipt of a leaf. Raises Invalid, NotFound, or Unavailable while not in the tree."""
+        if not index_text.isascii() or not index_text.isdecimal() or len(index_text) > 15:
+            raise Invalid("index is the number of a leaf")
+        index = int(index_text)
+        permit = self._gate.permit("internal:ledger", RUN, "read")
+        rows = self._store.leaves(permit, index, 1)
+        if not rows or rows[0][0] != index:
+            raise NotFound(f"there is no leaf {index}")
+        size = self._sequencer.checkpoint.size
+        if index >= size:
+            raise Unavailable("this leaf is in the tree within two seconds: ask again")
+        sequencer = self._sequencer
+        return make_receipt(rows[0][1], index, size, sequencer.node, sequencer.note())
