@@ -59,9 +59,7 @@ async def found_city(
         port = PolicyStore(store)
         key = load_key(config.paths_keys, "policy")
         policy = genesis(config.city_id, body, date, officers)
-        parts = [
-            part for system in systems for part in policy_parts(system, config.city_id, officers)
-        ]
+        parts = policy_parts(systems, policy, config.city_id, officers)
         if parts:
             policy = replace(with_parts(policy, parts), version=1)
         compiled = await found(port, policy, key, clock, f"{officers[0]}, {officers[1]}")
@@ -98,12 +96,12 @@ def _lay_out(folder: Path, settings: Mapping[str, Any], now_us: int) -> Config:
 async def add_systems(registry: Registry, config: Config, officers: tuple[str, str]) -> list[str]:
     """Bring the policy up to the systems that are enabled; what was voted on stays as it is."""
     policy = registry.policy
-    missing = []
-    for system in load_systems(config.systems_enabled):
-        for part in policy_parts(system, config.city_id, officers):
-            kind = f"{type(part).__name__.lower()}s"
-            if part.id not in getattr(policy, kind):
-                missing.append(part)
+    systems = load_systems(config.systems_enabled)
+    missing = [
+        part
+        for part in policy_parts(systems, policy, config.city_id, officers)
+        if part.id not in getattr(policy, f"{type(part).__name__.lower()}s")
+    ]
     if missing:
         await registry.put(missing, officers[0], "systems enabled")
     return [part.id for part in missing]

@@ -60,7 +60,7 @@ _DATASETS = (
         "open",
         "Informatievoorziening",
         dict.fromkeys(CITY_TYPES, ()),
-        commands=("signText",),
+        commands=("signText", "overflowGate"),
     ),
     Dataset(
         "ledger",

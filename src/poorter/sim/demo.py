@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: EUPL-1.2
-"""Makes the example city where there is none, and runs it."""
+"""Makes the example city where there is none, and runs it with its simulation."""
 
 from __future__ import annotations
 
@@ -12,27 +12,34 @@ from poorter.config import FILE, read_config
 from poorter.founding import found_city
 from poorter.running import Running
 from poorter.server import serve
+from poorter.sim.life import begin, live, told
+from poorter.sim.plan import CENTRE
 
-OFFICERS = ("Noor de Wit", "Sam Vermeer")
-PASSWORD = "welkom-in-poorterstad"  # noqa: S105 - an example city on this machine only, said on its page
+OFFICERS = ("noor", "sam")
+PASSWORD = "welkom-in-poorterstad"  # noqa: S105 - an example city on this machine, said aloud
 
 
 async def run_demo(folder: Path, port: int, seed: int, say: Callable[[str], None]) -> None:
-    """Found the example city in `folder` unless it is there, then serve it."""
+    """Found the example city in `folder` unless it is there, then serve it until stopped."""
     if not (folder / FILE).exists():
         settings = {
             "city.id": "poorterstad",
             "city.name_nl": "Poorterstad",
             "city.name_en": "Poorterstad",
-            "systems.enabled": [],
+            "city.longitude": CENTRE[0],
+            "city.latitude": CENTRE[1],
         }
-        await found_city(
-            folder, settings, OFFICERS, "Gemeenteraad", SystemClock(), (PASSWORD, PASSWORD)
-        )
+        passwords = (PASSWORD, PASSWORD)
+        await found_city(folder, settings, OFFICERS, "Gemeenteraad", SystemClock(), passwords)
     config = replace(read_config(folder), server_port=port)
 
     async def ready(running: Running) -> None:
-        del running
-        say(f"Poorterstad: http://{config.server_host}:{port}")
+        say(told(running))
+        say(f"  staff         {' or '.join(OFFICERS)}, password {PASSWORD}")
 
-    await serve(config, SystemClock(), ready)
+    async def alive(running: Running) -> None:
+        await begin(running, seed)
+        say("Six weeks of readings are in, forecasts are made.")
+        await live(running, seed)
+
+    await serve(config, SystemClock(), ready, alive)

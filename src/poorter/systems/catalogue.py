@@ -10,8 +10,8 @@ from importlib.util import find_spec
 
 from poorter.city.errors import Invalid
 from poorter.city.text import Text
-from poorter.gate.policy import Grant, Part, Processor
-from poorter.systems.shape import API_VERSION, System
+from poorter.gate.policy import Grant, Part, Policy, Processor
+from poorter.systems.shape import API_VERSION, Ask, System
 
 ENTRY_POINTS = "poorter.systems"
 
@@ -35,14 +35,30 @@ def _load(name: str) -> System:
     return found
 
 
-def policy_parts(system: System, organisation: str, approvals: tuple[str, str]) -> tuple[Part, ...]:
-    """Goals without their vote, purposes, datasets, the processor, and the grants as approved."""
-    title = Text(f"Systeem: {system.title.nl}", f"System: {system.title.en}")
-    grants = []
-    for ask in system.asks:
-        who = ask.processor or system.processor
-        short = who.partition(":")[2] or who
-        grant_id = f"{system.name}.{short}.{ask.purpose}.{ask.dataset}"
-        grants.append(Grant(grant_id, who, ask.purpose, ask.dataset, ask.actions, approvals))
-    processor = Processor(system.processor, title, organisation)
-    return (*system.goals, *system.purposes, *system.datasets, processor, *grants)
+def policy_parts(
+    systems: Iterable[System],
+    known: Policy,
+    organisation: str,
+    approvals: tuple[str, str],
+) -> tuple[Part, ...]:
+    """Goals without their vote, purposes, datasets, processors, and the grants as approved.
+
+    What a system asks of a dataset that this city does not have is left out: it comes when the
+    system that makes it does.
+    """
+    systems = tuple(systems)
+    datasets = {*known.datasets, *(d.id for system in systems for d in system.datasets)}
+    parts: list[Part] = []
+    for system in systems:
+        title = Text(f"Systeem: {system.title.nl}", f"System: {system.title.en}")
+        parts += [*system.goals, *system.purposes, *system.datasets]
+        parts.append(Processor(system.processor, title, organisation))
+        parts += [_grant(system, ask, approvals) for ask in system.asks if ask.dataset in datasets]
+    return tuple(parts)
+
+
+def _grant(system: System, ask: Ask, approvals: tuple[str, str]) -> Grant:
+    who = ask.processor or system.processor
+    short = who.partition(":")[2] or who
+    grant_id = f"{system.name}.{short}.{ask.purpose}.{ask.dataset}"
+    return Grant(grant_id, who, ask.purpose, ask.dataset, ask.actions, approvals)
