@@ -33,6 +33,7 @@ INTERNAL: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("internal:uses", ("ledger", "answers"), ("read", "administer")),
     ("internal:load", ("context", "loads"), ("read", "write")),
     ("internal:goals", ("context",), ("read", "write")),
+    ("internal:publish", ("decisions", "policy", "ledger"), ("read",)),
     ("internal:backup", ("everything",), ("read",)),
 )
 

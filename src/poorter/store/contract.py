@@ -371,6 +371,10 @@ class Store(Protocol):
         """Committed ledger leaves from index `after` on, for the sequencer."""
         ...
 
+    def leaves_about(self, permit: Permit, subject: str) -> list[int]:
+        """The indices of the leaves that were written about a subject, oldest first."""
+        ...
+
     def leaf_payload(self, permit: Permit, index: int) -> bytes:
         """The private payload of a leaf; NotFound when absent or erased."""
         ...

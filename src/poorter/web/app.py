@@ -1,22 +1,66 @@
 # SPDX-License-Identifier: EUPL-1.2
-"""The pages as one application."""
+"""All pages as one application. The table is data: a test walks it."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
 
 from poorter.running import Running
 from poorter.standards.operations.app import Operations
 from poorter.standards.proofs.app import Proofs
+from poorter.web import contest, control, governing, parking, resident, staff
+from poorter.web.page import Handler, Pages
+from poorter.web.speaking import choose
+
+STATIC = Path(__file__).parent / "static"
+
+#: path under the language, methods, handler
+TABLE: tuple[tuple[str, tuple[str, ...], Handler], ...] = (
+    ("", ("GET",), resident.home),
+    ("parking", ("GET",), parking.find),
+    ("parking/reserve", ("POST",), parking.reserve),
+    ("parking/mine", ("GET", "POST"), parking.mine),
+    ("crowds", ("GET",), resident.crowds),
+    ("decisions", ("GET",), resident.decisions),
+    ("decisions/{id}", ("GET",), resident.decision),
+    ("goals", ("GET",), resident.goals),
+    ("registers", ("GET",), resident.registers),
+    ("object", ("GET", "POST"), contest.file),
+    ("objection", ("GET", "POST"), contest.follow),
+    ("receipt", ("GET", "POST"), contest.receipt),
+    ("control", ("GET",), control.room),
+    ("control/advice/{id}", ("POST",), governing.decide),
+    ("control/mandates/{id}", ("POST",), governing.turn),
+    ("control/objections/{id}", ("POST",), governing.answer),
+    ("control/goals/{id}", ("GET", "POST"), governing.goal),
+    ("login", ("GET", "POST"), staff.login),
+    ("logout", ("POST",), staff.logout),
+)
 
 
 def make_pages(running: Running, acts: Operations, ledger: Proofs) -> Starlette:
-    """Routes of all pages."""
+    """Routes of all pages, of static files, and of /health."""
+    pages = Pages(running, acts, ledger)
 
     async def health(request: Request) -> Response:
         return JSONResponse({"status": "up", "policy": running.gate.policy.version})
 
-    return Starlette(routes=[Route("/health", health)])
+    async def root(request: Request) -> Response:
+        return RedirectResponse(f"/{choose(request.headers.get('accept-language'))}/", 303)
+
+    routes: list[Route | Mount] = [
+        Route("/", root),
+        Route("/health", health),
+        Mount("/static", StaticFiles(directory=STATIC)),
+    ]
+    for path, methods, handler in TABLE:
+        routes.append(
+            Route(f"/{{language}}/{path}", pages.endpoint(handler), methods=list(methods))
+        )
+    return Starlette(routes=routes)

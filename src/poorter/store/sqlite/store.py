@@ -183,6 +183,16 @@ class SqliteStore:
         )
         return [(int(index), bytes(leaf)) for index, leaf in rows]
 
+    def leaves_about(self, permit: Permit, subject: str) -> list[int]:
+        """The indices of the leaves about a subject, oldest first, at most a page."""
+        permit.check("read", self.clock.now_us())
+        if permit.rule("record:leaf") is None:
+            return []
+        rows = self._reader().execute(
+            "SELECT idx FROM leaf WHERE subject = ? ORDER BY idx LIMIT ?", (subject, PAGE_MAX)
+        )
+        return [int(index) for (index,) in rows]
+
     def leaf_payload(self, permit: Permit, index: int) -> bytes:
         """The private payload of a leaf; NotFound when absent or erased."""
         permit.check("read", self.clock.now_us())

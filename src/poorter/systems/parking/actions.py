@@ -23,7 +23,7 @@ from poorter.systems.parking.model import (
     reservation_id,
     to_entity,
 )
-from poorter.systems.parking.views import all_places, counts_of, one_place
+from poorter.systems.parking.views import all_places, counts_of, one_place, stuck
 
 #: how far ahead one may reserve, how long it waits after arrival, how long a sensor takes to count
 AHEAD_MAX_US = 2 * 60 * MINUTE_US
@@ -62,7 +62,8 @@ async def _hold(city: City, place: Place, reservation: Reservation) -> None:
     total, free, _ = counts_of(place, reservation.badge)
     if place.closed:
         raise Conflict(f"{place.name} is closed")
-    if total is None or free is None or place.freshness(city.clock.now_us()) != "fresh":
+    counts = place.freshness(city.clock.now_us()) == "fresh" and place.urn not in await stuck(city)
+    if total is None or free is None or not counts:
         raise Conflict(f"{place.name} does not count well enough now to promise a place")
     await city.hold(
         reservation.pool,

@@ -37,6 +37,11 @@ DEFAULT_ARRIVAL_US = 15 * MINUTE_US
 #: how long one may look ahead: as far as there is a forecast
 AHEAD_MAX_US = 24 * HOUR_US
 
+STUCK = Text(
+    "De teller staat stil; wij raden geen plek aan die wij niet kennen.",
+    "Its counter stands still; we don't advise what we don't know.",
+)
+
 Forecasts = Mapping[str, list[tuple[int, Expected]]]
 
 
@@ -72,6 +77,12 @@ async def forecasts(city: City) -> Forecasts:
                 (parse_us(p["at"]), Expected(p["free"], p["low"], p["high"])) for p in points
             ]
     return found
+
+
+async def stuck(city: City) -> set[str]:
+    """Places whose counter stands still, as the last forecast found them."""
+    found = await city.entities(Query(types=(FORECAST,), limit=1000))
+    return {str(e.value("refParkingSite")) for e in found if e.value("stuck") is True}
 
 
 async def reservations(city: City, *states: str, place: str | None = None) -> list[Reservation]:
@@ -137,11 +148,11 @@ async def find(city: City, inputs: Mapping[str, Any]) -> dict[str, Any]:
     arrival_us = min(max(arrival_us, now_us), now_us + AHEAD_MAX_US)
     destination, badge = inputs["destination"], bool(inputs["badge"])
     ahead, way = await forecasts(city), await on_the_way(city, arrival_us)
-    streets = await crowds(city)
+    streets, still = await crowds(city), await stuck(city)
     advice: list[tuple[float, dict[str, Any]]] = []
     left_out: list[dict[str, Any]] = []
     for place in await all_places(city):
-        why = _unfit(place, destination, badge, now_us)
+        why = STUCK if place.urn in still else _unfit(place, destination, badge, now_us)
         if why is not None:
             left_out.append({"place": place.urn, "name": place.name, "reason": _words(why)})
             continue

@@ -75,6 +75,7 @@ async def make_forecasts(city: City) -> None:
                 (
                     Attribute("refParkingSite", place.urn, "Relationship"),
                     Attribute("forecast", body, "JsonProperty"),
+                    Attribute("stuck", await _stuck(city, place, now_us)),
                     Attribute("algorithm", FORECAST_ALGORITHM),
                     Attribute("madeAt", format_us(now_us)),
                 ),

@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: EUPL-1.2
+"""One page: language, session, template, and headers that let nothing foreign in."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+from urllib.parse import parse_qsl
+from zoneinfo import ZoneInfo
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from poorter.city.errors import CityError, Denied, Invalid, NotFound, TooLarge, Unauthenticated
+from poorter.gate.genesis import RUN
+from poorter.gate.permit import Permit
+from poorter.identity.sessions import COOKIE, Session, session_id
+from poorter.running import Running
+from poorter.standards.operations.app import Operations
+from poorter.standards.proofs.app import Proofs
+from poorter.store.contract import Record
+from poorter.web.speaking import LANGUAGES, Speech, choose, plain
+
+FORM_BYTES_MAX = 64 * 1024
+HEADERS = {
+    "content-security-policy": "default-src 'none'; img-src 'self'; style-src 'self'; "
+    "font-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "same-origin",
+    "cache-control": "no-store",
+}
+Handler = Callable[["Visit"], Awaitable[Response]]
+
+
+class Pages:
+    """What all pages share."""
+
+    def __init__(self, running: Running, acts: Operations, ledger: Proofs) -> None:
+        self.running = running
+        self.acts = acts
+        self.ledger = ledger
+        self.templates = Environment(
+            loader=PackageLoader("poorter.web", "templates"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self.templates.filters["plain"] = plain
+
+    def endpoint(self, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+        """The handler as Starlette calls it: errors of the city become a page in words."""
+
+        async def call(request: Request) -> Response:
+            language = request.path_params.get("language", "")
+            if language not in LANGUAGES:
+                language = choose(request.headers.get("accept-language"))
+                return RedirectResponse(f"/{language}/", 303)
+            visit = Visit(self, request, language)
+            try:
+                return await handler(visit)
+            except Unauthenticated as wrong:
+                if request.url.path.endswith("/login"):
+                    return visit.error(wrong)
+                return RedirectResponse(f"/{language}/login", 303)
+            except CityError as wrong:
+                return visit.error(wrong)
+
+        return call
+
+    def permit(self, processor: str, purpose: str) -> Permit:
+        """A read permit for a page, counted as a use."""
+        permit = self.running.gate.permit(processor, purpose, "read")
+        self.running.uses.count(permit)
+        return permit
+
+    def published(self, kind: str, where: Mapping[str, str] | None = None) -> list[Record]:
+        """Records that the city publishes: what was advised, decided, and what came of it."""
+        return self.running.store.records(self.permit("internal:publish", RUN), kind, where)
+
+    def published_one(self, kind: str, record_id: str) -> Record:
+        """One of them. Raises NotFound."""
+        return self.running.store.record(self.permit("internal:publish", RUN), kind, record_id)
+
+
+class Visit:
+    """One request to one page."""
+
+    def __init__(self, pages: Pages, request: Request, language: str) -> None:
+        self.pages = pages
+        self.running = pages.running
+        self.request = request
+        config = pages.running.config
+        zone = ZoneInfo(config.city_time_zone)
+        self.speech = Speech(language, zone, pages.running.clock.now_us())
+        self.language = language
+        self.session = self._session()
+
+    # -- who -----------------------------------------------------------------------------------
+
+    def _session(self) -> Session | None:
+        cookie = self.request.cookies.get(COOKIE)
+        if not cookie:
+            return None
+        permit = self.running.gate.permit("internal:identity", RUN, "read")
+        try:
+            record = self.running.store.record(permit, "session", session_id(cookie))
+        except NotFound:
+            return None
+        session = Session.from_doc(record.id, record.doc)
+        return session if session.until_us > self.speech.now_us else None
+
+    def staff(self) -> Session:
+        """The session of an officer. Raises Unauthenticated without one."""
+        if self.session is None:
+            raise Unauthenticated("log in first")
+        return self.session
+
+    async def form(self) -> dict[str, str]:
+        """Fields of a posted form. Raises Invalid, TooLarge."""
+        body = bytearray()
+        async for part in self.request.stream():
+            body += part
+            if len(body) > FORM_BYTES_MAX:
+                raise TooLarge(f"a form has at most {FORM_BYTES_MAX} bytes")
+        try:
+            pairs = parse_qsl(
+                bytes(body).decode("ascii"),
+                keep_blank_values=True,
+                errors="strict",
+                max_num_fields=50,
+            )
+        except ValueError:
+            raise Invalid("the form is not percent-encoded UTF-8") from None
+        return dict(pairs)
+
+    async def staff_form(self) -> tuple[Session, dict[str, str]]:
+        """Session and fields of a form that acts: its token must be that of the session."""
+        session = self.staff()
+        fields = await self.form()
+        session.check_csrf(fields.get("csrf", ""))
+        return session, fields
+
+    def permit(self) -> Permit:
+        """To read the city by: staff for the control room, else the public for open data."""
+        if self.session is not None:
+            return self.pages.permit("staff", "control-room")
+        return self.pages.permit("public", "open-data")
+
+    # -- what ----------------------------------------------------------------------------------
+
+    async def ask(self, system: str, operation: str, **inputs: Any) -> dict[str, Any] | None:
+        """The answer of a system's operation; None where it doesn't run here (now)."""
+        try:
+            found = self.pages.acts.find(system, operation)
+            return await self.pages.acts.run(*found, inputs)
+        except (NotFound, Denied):
+            return None
+
+    async def act(self, system: str, operation: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Let a system's operation act."""
+        return await self.pages.acts.run(*self.pages.acts.find(system, operation), inputs)
+
+    def href(self, path: str) -> str:
+        """A path in this language."""
+        return f"/{self.language}/{path}"
+
+    def other(self) -> str:
+        """This same page in the other language."""
+        other = "en" if self.language == "nl" else "nl"
+        path = self.request.url.path.split("/", 2)[2]
+        query = f"?{self.request.url.query}" if self.request.url.query else ""
+        return f"/{other}/{path}{query if self.request.method == 'GET' else ''}"
+
+    def render(self, template: str, status: int = 200, **found: Any) -> Response:
+        """The page."""
+        speech = self.speech
+        text = self.pages.templates.get_template(template).render(
+            v=self,
+            s=speech,
+            t=speech.say,
+            config=self.running.config,
+            city=speech.say(self.running.config.city_name_nl, self.running.config.city_name_en),
+            session=self.session,
+            path=self.request.url.path,
+            **found,
+        )
+        return HTMLResponse(text, status, HEADERS)
+
+    def error(self, wrong: CityError) -> Response:
+        """What went wrong, in words, with the status that apps see."""
+        return self.render("error.html", wrong.status, wrong=wrong)
+
+    def redirect(self, path: str) -> Response:
+        """Go on to another page, after a form."""
+        return RedirectResponse(self.href(path), 303, HEADERS)

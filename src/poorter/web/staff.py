@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: EUPL-1.2
+"""Log in and out. A wrong name and a wrong password look and last alike; tries are limited."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import secrets
+
+from starlette.responses import Response
+
+from poorter.city.errors import Denied, NotFound
+from poorter.gate.genesis import RUN
+from poorter.identity.rates import Rates
+from poorter.identity.sessions import COOKIE, SESSION_HOURS_MAX, Officer, Session, log_in
+from poorter.ledger.leaf import make_line
+from poorter.store.contract import AppendLeaf, Change, DeleteRecord, Op, PutRecord
+from poorter.web.page import Visit
+
+FORM_COOKIE = "poorter_form"
+#: a try each six seconds, ten at once: for one name, wherever they come from
+_TRIES = Rates(1 / 6, 10)
+
+
+async def login(visit: Visit) -> Response:
+    """The form, and a session."""
+    if visit.request.method == "GET":
+        token = secrets.token_urlsafe(24)
+        page = visit.render("login.html", form_token=token)
+        _cookie(visit, page, FORM_COOKIE, token)
+        return page
+    fields = await visit.form()
+    kept = visit.request.cookies.get(FORM_COOKIE, "")
+    if not kept or not hmac.compare_digest(kept.encode(), fields.get("form", "").encode()):
+        raise Denied("the form is too old or not ours: load the page again")
+    name = fields.get("name", "").strip()
+    _TRIES.take(name.casefold()[:100], visit.speech.now_us)
+    permit = visit.running.gate.permit("internal:identity", RUN, "read")
+    try:
+        officer = Officer.from_doc(name, visit.running.store.record(permit, "officer", name).doc)
+    except NotFound:
+        officer = None
+    password = fields.get("password", "")
+    session, cookie = await asyncio.to_thread(log_in, officer, password, visit.speech.now_us)
+    await _write(visit, PutRecord("session", session.id, session.to_doc(), 0), session, "begun")
+    page = visit.redirect("control")
+    _cookie(visit, page, COOKIE, cookie)
+    page.delete_cookie(FORM_COOKIE, path="/")
+    return page
+
+
+async def logout(visit: Visit) -> Response:
+    """End the session, here and in the store."""
+    session, _ = await visit.staff_form()
+    await _write(visit, DeleteRecord("session", session.id), session, "ended")
+    page = visit.redirect("")
+    page.delete_cookie(COOKIE, path="/")
+    return page
+
+
+async def _write(visit: Visit, op: Op, session: Session, outcome: str) -> None:
+    line = make_line(
+        "session",
+        visit.speech.now_us,
+        policy_version=visit.running.gate.policy.version,
+        processor="internal:identity",
+        purpose=RUN,
+        about="session",
+        action="administer",
+        outcome=outcome,
+        payload=session.officer.encode(),
+    )
+    permit = visit.running.gate.permit("internal:identity", RUN, "administer")
+    change = Change((op, AppendLeaf(line.leaf, line.payload)))
+    await visit.running.store.commit_async(permit, change)
+
+
+def _cookie(visit: Visit, page: Response, name: str, value: str) -> None:
+    page.set_cookie(
+        name,
+        value,
+        max_age=SESSION_HOURS_MAX * 3600,
+        path="/",
+        httponly=True,
+        samesite="lax",
+        secure=visit.running.config.server_secure_cookies,
+    )
