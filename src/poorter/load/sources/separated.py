@@ -18,16 +18,20 @@ CELL_CHARS_MAX = 1024 * 1024
 def read_csv(path: Path, stream: BinaryIO, source: Source) -> Iterator[tuple[int, Any]]:
     """(line, row) of each record; a text instead of a row says why it is refused."""
     csv.field_size_limit(CELL_CHARS_MAX)
-    text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
+    wrapped = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
+    with wrapped as text:
+        yield from _records(path, text, source)
+
+
+def _records(path: Path, text: io.TextIOWrapper, source: Source) -> Iterator[tuple[int, Any]]:
     for _ in range(source.skip_lines):
         text.readline()
     reader = csv.reader(text, delimiter=source.separator)
     header = source.header or _header(path, reader)
     width = len(header)
-    lines = reader
     while True:
         try:
-            cells = next(lines)
+            cells = next(reader)
         except StopIteration:
             return
         except csv.Error as wrong:

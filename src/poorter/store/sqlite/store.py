@@ -44,14 +44,21 @@ class SqliteStore:
         self._lock = lock_directory(directory)
         self._path = directory / FILE
         self._vfs = vfs
-        connection = connect(self._path, write=True, vfs=vfs)
+        self._local = threading.local()
+        self._names = Names()
+        try:
+            self._open(clock)
+        except BaseException:
+            self._lock.close()
+            raise
+
+    def _open(self, clock: Clock) -> None:
+        connection = connect(self._path, write=True, vfs=self._vfs)
         migrate(connection)
         (last_us,) = next(connection.execute("SELECT coalesce(max(at_us), 0) FROM event"))
         self.clock = CommittedClock(clock, int(last_us))
         self._writing = connection
         self._writer = Writer(connection, self.clock)
-        self._local = threading.local()
-        self._names = Names()
 
     # -- writing -----------------------------------------------------------------------------
 
@@ -217,8 +224,10 @@ class SqliteStore:
     def close(self) -> None:
         """Finish what is queued, then stop."""
         self._writer.close()
-        self._writing.close()
-        self._lock.close()
+        try:
+            self._writing.close()
+        finally:
+            self._lock.close()
 
     def _reader(self) -> apsw.Connection:
         connection: apsw.Connection | None = getattr(self._local, "connection", None)
