@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poorter.forecast.boosted import Kind, available, fit
-from poorter.forecast.features import WEEK, make_rows, scales, shifted
+from poorter.forecast.features import STILL_MAX, WEEK, make_rows, scales, shifted, still
 from poorter.forecast.interval import track
 from poorter.forecast.table import Table, Values, read_table
 
@@ -29,7 +29,7 @@ HOURS_A_MONTH = 730
 TRAIN_HOURS = 24 * 365 * 3
 WARM_HOURS = 24 * 60
 REFIT_MONTHS = 3
-POINTS_MIN = 200
+POINTS_MIN = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +74,8 @@ def forecast_year(
         flat = rows[block].reshape(-1, len(names))
         moved, size = model.predict(flat)
         shape = table.values[block].shape
-        middle[first - begin : last - begin] = (
-            table.values[block] + moved.reshape(shape) * scale[block]
-        )
+        moves = np.where(still(table.values)[block] >= STILL_MAX, 0.0, moved.reshape(shape))
+        middle[first - begin : last - begin] = table.values[block] + moves * scale[block]
         spread[first - begin : last - begin] = size.reshape(shape) * scale[block]
     middle = _possible(middle, table.capacity)
     truth = _ahead(table.values, horizon)[begin:]
@@ -155,6 +154,9 @@ def lines(results: list[Result], horizon: int) -> Iterator[str]:
             f"{r.place:44.44} {r.points:6d} {r.error:8.2f} {r.persistence:8.2f} "
             f"{r.last_week:8.2f} {r.ratio:6.3f} {r.covered:6.1%}{mark}"
         )
+    if not results:
+        yield "no place has a count now, a week before, and an outcome at the same hours"
+        return
     ratios = [r.ratio for r in results]
     living = [r.ratio for r in results if r.live]
     points = sum(r.points for r in results)

@@ -22,6 +22,7 @@ WEEK = 168
 LAGS = (1, 2, 3, 4, 6, 12, 24)
 DAYS_BACK = (1, 2, 3, 4, 5, 6, 7, 14, 21, 28)
 SCALE_HOURS = 24 * 56
+STILL_MAX = 48
 
 
 def shifted(values: Values, hours: int) -> Values:
@@ -38,6 +39,8 @@ def shifted(values: Values, hours: int) -> Values:
 def scales(values: Values) -> Values:
     """How large a place is, by hour: the most seen in the eight weeks before, at least 1.
 
+    NaN where nothing was seen in them: there is no forecast to make there.
+
     Known at each hour from what came before; a rolling maximum by blocks of a day.
     """
     days = -(-len(values) // 24)
@@ -53,7 +56,7 @@ def scales(values: Values) -> Values:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)
             most[day] = np.nanmax(window, axis=0)
-    most = np.maximum(np.nan_to_num(most, nan=1.0), 1.0)
+    most = np.maximum(most, 1.0)
     return np.repeat(most, 24, axis=0)[: len(values)]
 
 
@@ -97,7 +100,7 @@ def make_rows(table: Table, horizon: int, zone: str = "UTC") -> tuple[Rows, list
         }
     share = values / np.where(table.capacity > 0, table.capacity, np.nan)
     columns["share"] = share
-    columns["still"] = _still(values)
+    columns["still"] = still(values)
     everywhere = {**town, **_calendar(table.hours, horizon, zone)}
     for name, column in everywhere.items():
         columns[name] = np.broadcast_to(column[:, None], values.shape)
@@ -110,13 +113,17 @@ def make_rows(table: Table, horizon: int, zone: str = "UTC") -> tuple[Rows, list
     return rows, names
 
 
-def _still(values: Values) -> Values:
-    """For how many hours the count has not moved, at most two days."""
-    still = np.zeros_like(values)
+def still(values: Values) -> Values:
+    """For how many hours the count has not moved, at most two days.
+
+    Beyond that nothing is learnt any more, and no move is forecast: a place that is closed, or a
+    counter that hangs.
+    """
+    found = np.zeros_like(values)
     for at in range(1, len(values)):
         same = values[at] == values[at - 1]
-        still[at] = np.where(same, np.minimum(still[at - 1] + 1, 48), 0)
-    return still
+        found[at] = np.where(same, np.minimum(found[at - 1] + 1, STILL_MAX), 0)
+    return found
 
 
 def _calendar(hours: Hours, horizon: int, zone: str) -> dict[str, Values]:

@@ -8,8 +8,10 @@ the known capacity, or over three times the most that was seen in all hours befo
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -43,20 +45,22 @@ def read_table(file: Path, places_file: Path | None = None) -> Table:
     with file.open(encoding="utf-8-sig", newline="") as opened:
         reader = csv.reader(opened)
         header = next(reader, [])
-        if len(header) == 3:
-            hours, names, values = _long(reader)
+        first = next(reader, [])
+        rows = chain([first], reader)
+        if len(header) == 3 and len(first) == 3 and first[1] and np.isnan(_number(first[1])):
+            hours, names, values = _long(rows)
         elif len(header) > 1:
-            hours, names, values = _wide(reader, header)
+            hours, names, values = _wide(rows, header)
         else:
             raise Invalid(f"{file.name} is neither a wide nor a long table")
     capacity = _capacity(places_file, names)
     return Table(hours, names, clean(values, capacity), capacity)
 
 
-def _wide(reader: object, header: list[str]) -> tuple[Hours, tuple[str, ...], Values]:
+def _wide(reader: Iterable[list[str]], header: list[str]) -> tuple[Hours, tuple[str, ...], Values]:
     names = tuple(header[1:])
     rows: dict[int, list[float]] = {}
-    for cells in reader:  # type: ignore[attr-defined]
+    for cells in reader:
         if len(cells) == len(header):
             rows[_hour(cells[0])] = [_number(cell) for cell in cells[1:]]
     hours = _gapless(rows)
@@ -64,9 +68,9 @@ def _wide(reader: object, header: list[str]) -> tuple[Hours, tuple[str, ...], Va
     return hours, names, np.array([rows.get(int(hour), empty) for hour in hours])
 
 
-def _long(reader: object) -> tuple[Hours, tuple[str, ...], Values]:
+def _long(reader: Iterable[list[str]]) -> tuple[Hours, tuple[str, ...], Values]:
     found: dict[str, dict[int, float]] = {}
-    for cells in reader:  # type: ignore[attr-defined]
+    for cells in reader:
         if len(cells) == 3:
             found.setdefault(cells[1], {})[_hour(cells[0])] = _number(cells[2])
     names = tuple(sorted(found))
@@ -78,8 +82,8 @@ def _long(reader: object) -> tuple[Hours, tuple[str, ...], Values]:
     return hours, names, values
 
 
-def _gapless(hours: object) -> Hours:
-    known = sorted(hours)  # type: ignore[call-overload]
+def _gapless(hours: Iterable[int]) -> Hours:
+    known = sorted(hours)
     if not known or known[-1] - known[0] > MAX_GAP_HOURS:
         raise Invalid("the table holds no hours, or more than twenty years of them")
     return np.arange(known[0], known[-1] + 1, dtype=np.int64)

@@ -71,11 +71,11 @@ class Readings:
                     self._run_many(_INSERT, rows)
                     rows = []
                 known = self._known(instance.row, moment_us)
-                if known is not None:
-                    if known[1] == value and type(known[1]) is type(value):
-                        duplicates += 1
-                        continue
-                    sequence = known[0] + 1
+                # a version that was corrected since is known too: a file loaded twice adds nothing
+                if any(kept == value and type(kept) is type(value) for _, kept in known):
+                    duplicates += 1
+                    continue
+                sequence = known[0][0] + 1 if known else 0
             else:
                 instance.newest_us = moment_us
             rows.append((instance.row, moment_us, sequence, now_us, reading.quality, value))
@@ -125,15 +125,14 @@ class Readings:
             if not op.one_event:
                 self._outbox.add("attributes", urn, (op.type,), tuple(names))
 
-    def _known(self, row: int, moment_us: int) -> tuple[int, Any] | None:
-        return next(
-            self._run(
-                "SELECT sequence, value FROM history WHERE attribute = ? AND observed_us = ? "
-                "ORDER BY sequence DESC LIMIT 1",
-                (row, moment_us),
-            ),
-            None,
+    def _known(self, row: int, moment_us: int) -> list[tuple[int, Any]]:
+        """What was said of this moment, the latest word first."""
+        found = self._run(
+            "SELECT sequence, value FROM history WHERE attribute = ? AND observed_us = ? "
+            "ORDER BY sequence DESC",
+            (row, moment_us),
         )
+        return list(found)
 
     def _instance(
         self, type_name: str, reading: c.Reading, permit: Permit, now_us: int
