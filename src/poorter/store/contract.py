@@ -80,7 +80,8 @@ class Observe:
     """A feed's readings: identity (entity, attribute, datasetId, observedAt).
 
     Same key and value: nothing happens, also when it was corrected since (so that a file loaded
-    twice adds nothing). Other value: a correction, both kept. State is touched only when newer. Unknown entities are made with `type`. Result: an ObserveResult.
+    twice adds nothing). Other value: a correction, both kept. State is touched only when newer.
+    Unknown entities are made with `type`. Result: an ObserveResult.
     `one_event`: a backfill sends one event for all of it.
     """
 
