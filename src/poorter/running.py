@@ -118,6 +118,9 @@ def _wire(config: Config, store: Store) -> Running:
     def leaves(after: int, limit: int) -> list[tuple[int, bytes]]:
         return store.leaves(gate.permit("internal:ledger", RUN, "read"), after, limit)
 
+    def office_of(name: str) -> str | None:
+        return running.office_of(name)
+
     running = Running(
         config=config,
         clock=clock,
@@ -127,7 +130,7 @@ def _wire(config: Config, store: Store) -> Running:
         uses=Uses(),
         credentials=Credentials(),
         decisions=decisions,
-        objections=Objections(store, gate, clock, lambda name: running.office_of(name)),  # noqa: PLW0108
+        objections=Objections(store, gate, clock, office_of),
         sequencer=Sequencer(
             config.paths_data / LEDGER_FOLDER,
             leaves,

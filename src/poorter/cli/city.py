@@ -74,7 +74,7 @@ def _say(text: str) -> None:
 
 
 def backup(arguments: argparse.Namespace) -> int:
-    """Copy the store and the tiles. Of a running city the store's own copy is used."""
+    """Copy the store and the tiles of a city that is stopped."""
     config = read_config(arguments.city)
 
     async def copy() -> None:

@@ -16,6 +16,7 @@ from poorter.city.errors import Invalid, NotFound
 from poorter.city.text import Text
 from poorter.city.time import DAY_US
 from poorter.config import read_config
+from poorter.founding import add_systems
 from poorter.gate.genesis import RUN
 from poorter.gate.policy import Grant, Processor, Vote
 from poorter.identity.credentials import new_credential
@@ -177,6 +178,21 @@ def rotate(arguments: argparse.Namespace) -> int:
         _with(arguments, work)
     print(f"{entry.name} signs for {arguments.use} from now on; the old key still verifies")
     return 0
+
+
+def systems(arguments: argparse.Namespace) -> int:
+    """Goals, purposes, datasets and grants of systems that were enabled since."""
+    if len(arguments.approved_by) != 2:
+        raise Invalid("grants need two approvals: --approved-by A --approved-by B")
+    approvals = (arguments.approved_by[0], arguments.approved_by[1])
+
+    async def work(running: Running) -> None:
+        for name in approvals:
+            await _known_officer(running, name)
+        added = await add_systems(running.registry, running.config, approvals)
+        print(f"added: {', '.join(added) or 'nothing'}; goals wait for their vote: poorter goals")
+
+    return _with(arguments, work)
 
 
 async def _known_officer(running: Running, name: str) -> None:

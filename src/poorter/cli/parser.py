@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeAlias
 
 from poorter import __version__
 from poorter.cli import city, govern, ledger, loading
@@ -27,11 +28,11 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-Verbs = "argparse._SubParsersAction[argparse.ArgumentParser]"
+Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
-def _verb(verbs: Verbs, name: str, text: str, run: Run) -> argparse.ArgumentParser:  # type: ignore[valid-type]
-    verb: argparse.ArgumentParser = verbs.add_parser(name, help=text, description=text)  # type: ignore[attr-defined]
+def _verb(verbs: Verbs, name: str, text: str, run: Run) -> argparse.ArgumentParser:
+    verb = verbs.add_parser(name, help=text, description=text)
     verb.add_argument(
         "--city", type=Path, default=Path(), metavar="FOLDER", help="folder with city.toml (here)"
     )
@@ -39,7 +40,7 @@ def _verb(verbs: Verbs, name: str, text: str, run: Run) -> argparse.ArgumentPars
     return verb
 
 
-def _city_verbs(verbs: Verbs) -> None:  # type: ignore[valid-type]
+def _city_verbs(verbs: Verbs) -> None:
     init = _verb(
         verbs, "init", "Found a city: settings, keys, two officers, first leaf.", city.init
     )
@@ -55,11 +56,11 @@ def _city_verbs(verbs: Verbs) -> None:  # type: ignore[valid-type]
     demo = _verb(verbs, "demo", "Run the seeded example city.", city.demo)
     demo.add_argument("--port", type=int, default=8000, help="port to listen on")
     demo.add_argument("--seed", type=int, default=1, help="same seed, same events")
-    backup = _verb(verbs, "backup", "Copy state and ledger, also while it runs.", city.backup)
+    backup = _verb(verbs, "backup", "Copy state and ledger while the city is stopped.", city.backup)
     backup.add_argument("target", type=Path, help="folder to write")
 
 
-def _govern_verbs(verbs: Verbs) -> None:  # type: ignore[valid-type]
+def _govern_verbs(verbs: Verbs) -> None:
     _verb(verbs, "goals", "Goals, their votes, and what runs under them.", govern.goals)
     adopt = _verb(verbs, "adopt", "Record the vote that adopts a goal.", govern.adopt)
     adopt.add_argument("goal", help="id of the goal")
@@ -87,11 +88,15 @@ def _govern_verbs(verbs: Verbs) -> None:  # type: ignore[valid-type]
     grant.add_argument("actions", help="comma separated: read, write, command")
     grant.add_argument("--days", type=int, default=365, help="valid so long")
     grant.add_argument("--approved-by", action="append", required=True, metavar="OFFICER")
+    systems = _verb(
+        verbs, "systems", "Bring the policy up to systems.enabled in city.toml.", govern.systems
+    )
+    systems.add_argument("--approved-by", action="append", required=True, metavar="OFFICER")
     rotate = _verb(verbs, "rotate", "Replace a signing key by a new one.", govern.rotate)
     rotate.add_argument("use", choices=["ledger", "policy"])
 
 
-def _loading_verbs(verbs: Verbs) -> None:  # type: ignore[valid-type]
+def _loading_verbs(verbs: Verbs) -> None:
     load = _verb(verbs, "load", "Load a file of readings or things by a map.", loading.load)
     load.add_argument("file", type=Path)
     load.add_argument("--map", required=True, metavar="MAP", help="a file, or the name of a map")
@@ -100,7 +105,7 @@ def _loading_verbs(verbs: Verbs) -> None:  # type: ignore[valid-type]
     _verb(verbs, "maps", "The maps that come with Poorter.", loading.maps)
 
 
-def _ledger_verbs(verbs: Verbs) -> None:  # type: ignore[valid-type]
+def _ledger_verbs(verbs: Verbs) -> None:
     verb = _verb(verbs, "ledger", "Verify the whole ledger against its keys.", ledger.verify)
     verb.add_argument("what", choices=["verify"])
     verify = _verb(verbs, "verify", "Verify a receipt offline.", ledger.verify_receipt)

@@ -121,7 +121,8 @@ class Objections:
         committed = await self._store.commit_async(self._permit(), change)
         if committed.replayed:
             raise Conflict("this objection was filed already; its code was shown once")
-        return Filed(code, office, doc["answer_by_us"], committed.results[1])  # type: ignore[arg-type]
+        answer_by_us = now_us + sort.term_days * DAY_US
+        return Filed(code, office, answer_by_us, committed.results[1])
 
     def follow(self, code: str) -> Record:
         """How it stands, for who has the code. NotFound for any other text."""

@@ -8,6 +8,7 @@ platform accountably; the council's own goals come on top, one vote each.
 from __future__ import annotations
 
 from poorter.city.text import Text
+from poorter.gate.permit import Action
 from poorter.gate.policy import (
     Dataset,
     Goal,
@@ -25,7 +26,7 @@ OPEN = "open-data"
 STAFF = "control-room"
 
 #: processor of background work, its datasets and actions
-INTERNAL: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
+INTERNAL: tuple[tuple[str, tuple[str, ...], tuple[Action, ...]], ...] = (
     ("internal:ledger", ("ledger",), ("read",)),
     ("internal:policy", ("policy",), ("read", "administer")),
     ("internal:identity", ("identity",), ("read", "administer")),
@@ -174,7 +175,8 @@ def genesis(city_id: str, body: str, date: str, officers: tuple[str, str]) -> Po
     ]
     for name, datasets, actions in INTERNAL:
         for dataset in datasets:
-            allowed = ("read",) if dataset == "policy" and name != "internal:policy" else actions
+            reads_only = dataset == "policy" and name != "internal:policy"
+            allowed: tuple[Action, ...] = ("read",) if reads_only else actions
             grant_id = f"{name.split(':')[1]}-{dataset}"
-            grants.append(Grant(grant_id, name, RUN, dataset, allowed, officers))  # type: ignore[arg-type]
+            grants.append(Grant(grant_id, name, RUN, dataset, allowed, officers))
     return with_parts(Policy(), (goal, *purposes, *_DATASETS, *processors, *grants))

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from poorter.city.errors import Invalid
 from poorter.city.place import check_geometry
-from poorter.city.query import Geo
+from poorter.city.query import Geo, GeoRelation
 from poorter.standards.ngsild.context import Context
 
 _RELATIONS = ("near", "within", "contains", "intersects", "equals", "disjoint", "overlaps")
@@ -32,7 +32,8 @@ def parse_geo(query: Mapping[str, str], context: Context) -> Geo | None:
     geometry = check_geometry({"type": query["geometry"], "coordinates": coordinates})
     least, most = _distances(relation, modifiers)
     name = context.expand(query.get("geoproperty") or "location")
-    return Geo(relation, geometry, name, max_distance_m=most, min_distance_m=least)  # type: ignore[arg-type]
+    known: GeoRelation = relation  # type: ignore[assignment]
+    return Geo(known, geometry, name, max_distance_m=most, min_distance_m=least)
 
 
 def _distances(relation: str, modifiers: list[str]) -> tuple[float | None, float | None]:

@@ -147,7 +147,8 @@ class Writer:
         list(self._run("RELEASE change"))
         for kind, urn, types, names in outbox:
             self.sequence += 1
-            events.append(Event(self.sequence, now_us, kind, urn, types, names))  # type: ignore[arg-type]
+            event = Event(self.sequence, now_us, kind, urn, types, names)  # type: ignore[arg-type]
+            events.append(event)
         outbox.clear()
         return Committed(results, self.sequence, now_us)
 

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: EUPL-1.2
+"""The house rules hold, and the reference pages say what the code says."""
+
+from pathlib import Path
+
+import pytest
+from tools import reference, tidy
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def test_tidy() -> None:
+    assert list(tidy.problems()) == []
+
+
+@pytest.mark.parametrize("name", sorted(reference.PAGES))
+def test_reference_pages_are_those_of_the_code(name: str) -> None:
+    page = (ROOT / "docs" / "reference" / name).read_text("utf-8")
+    assert page == reference.PAGES[name](), "run: python tools/reference.py"
+
+
+def test_tidy_finds_what_it_looks_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A check that can't fail is none: a tree with one of each fault is found out."""
+    source = tmp_path / "src" / "poorter"
+    (source / "city").mkdir(parents=True)
+    (source / "systems" / "one").mkdir(parents=True)
+    bad = "from poorter.store import contract\n\n\ndef f():\n    return 1\n" + "x = 1\n" * 620
+    (source / "city" / "helpers.py").write_text(bad)
+    system = (
+        '# SPDX-License-Identifier: EUPL-1.2\n"""S."""\nimport poorter.store.contract\n'
+        "import poorter.systems.two\ntry:\n    Permit()\nexcept Exception:\n    pass\n"
+    )
+    (source / "systems" / "one" / "__init__.py").write_text(system)
+    monkeypatch.setattr(tidy, "SRC", source)
+    found = "\n".join(tidy.problems())
+    for words in (
+        "lies above it",
+        "the first line is the licence",
+        "says nothing of itself",
+        "one subject",
+        "what is its subject",
+        "nobody imports it",
+        "only the gate makes a permit",
+        "not everything",
+        "city handle only",
+        "does not import another one",
+    ):
+        assert words in found, words

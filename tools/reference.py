@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: EUPL-1.2
+"""Writes docs/reference from the code: settings, verbs, limits. A test holds the two together.
+
+python tools/reference.py
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "src"))
+
+from poorter.cli.parser import build_parser  # noqa: E402
+from poorter.config import SETTINGS  # noqa: E402
+from poorter.load.mapping import shipped_maps  # noqa: E402
+
+
+def settings() -> str:
+    """city.toml."""
+    lines = [
+        "# Settings",
+        "",
+        "All of `city.toml`. An unknown setting is refused, not ignored.",
+        "",
+        "| setting | type | default | meaning |",
+        "|---|---|---|---|",
+    ]
+    for setting in SETTINGS:
+        kind = setting.type.__name__
+        lines.append(f"| `{setting.name}` | {kind} | `{setting.default!r}` | {setting.text} |")
+    return "\n".join(lines) + "\n"
+
+
+def verbs() -> str:
+    """The command line."""
+    lines = ["# Verbs", "", "`poorter VERB --help` says the same.", ""]
+    for name, parser in _verbs(build_parser()):
+        lines += [f"## poorter {name}", "", parser.description or "", ""]
+        lines += ["| option | meaning |", "|---|---|"]
+        for action in parser._actions:
+            if action.dest != "help":
+                names = ", ".join(action.option_strings) or action.dest
+                text = (action.help or "").replace("|", "\\|")
+                if action.choices:
+                    text += f" ({', '.join(map(str, action.choices))})"
+                lines.append(f"| `{names}` | {text.strip()} |")
+        lines.append("")
+    lines += ["## Maps that come with it", ""]
+    lines += [f"- `{name}`: {title}" for name, title in shipped_maps()]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _verbs(parser: argparse.ArgumentParser) -> list[tuple[str, argparse.ArgumentParser]]:
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            return list(action.choices.items())
+    return []
+
+
+def limits() -> str:
+    """Everything that has one."""
+    text = (ROOT / "src/poorter/city/limits.py").read_text("utf-8")
+    lines = [
+        "# Limits",
+        "",
+        "Nothing grows without one. What passes a limit gets a clear error (413, 429 or 503).",
+        "",
+        "| limit | value |",
+        "|---|---|",
+    ]
+    for node in ast.parse(text).body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            lines.append(f"| `{node.targets[0].id}` | {ast.unparse(node.value)} |")
+    return "\n".join(lines) + "\n"
+
+
+PAGES = {"settings.md": settings, "verbs.md": verbs, "limits.md": limits}
+
+
+def main() -> int:
+    """Write all pages."""
+    folder = ROOT / "docs" / "reference"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, make in PAGES.items():
+        (folder / name).write_text(make(), "utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
