@@ -30,7 +30,7 @@ soak: $(STAMP) ## the long campaigns: faults, power cuts, fuzzing
 
 bench: $(STAMP) ## the figures of docs/figures.md
 	tools/need
-	$(BIN)/python -m bench
+	PYTHONPATH=. $(BIN)/python -m bench
 
 lock: ## pin again what pyproject.toml asks for (needs uv)
 	uv pip compile -q --generate-hashes --no-emit-index-url --no-annotate --no-header \

@@ -26,6 +26,14 @@ class Compiled:
     entries: dict[tuple[str, str, str], tuple[Entry, ...]]
 
 
+@dataclass(frozen=True, slots=True)
+class _Lease:
+    """A permit, and when the next one to ask gets a new one."""
+
+    permit: Permit
+    renew_at_us: int
+
+
 def arrange(policy: Policy, table: Table) -> Compiled:
     """Arrange a table for lookup. Raises Invalid when the table names what the policy lacks."""
     entries: dict[tuple[str, str, str], list[Entry]] = {}
@@ -44,7 +52,7 @@ class Gate:
     def __init__(self, compiled: Compiled, clock: Clock) -> None:
         self._compiled = compiled
         self._clock = clock
-        self._leases: dict[tuple[str, str, str], Permit] = {}
+        self._leases: dict[tuple[str, str, str], _Lease] = {}
         self._listeners: list[Callable[[], None]] = []
         self.denials = 0
 
@@ -58,9 +66,9 @@ class Gate:
         key = (processor, purpose, action)
         now_us = self._clock.now_us()
         lease = self._leases.get(key)
-        if lease is None or now_us >= lease.valid_until_us or now_us < lease.valid_from_us:
+        if lease is None or now_us >= lease.renew_at_us or now_us < lease.permit.valid_from_us:
             lease = self._lease(key, action, now_us)
-        return lease
+        return lease.permit
 
     def swap(self, compiled: Compiled) -> None:
         """A new policy, at once for every new request; leases that run end within a second.
@@ -88,7 +96,7 @@ class Gate:
             return False
         return True
 
-    def _lease(self, key: tuple[str, str, str], action: Action, now_us: int) -> Permit:
+    def _lease(self, key: tuple[str, str, str], action: Action, now_us: int) -> _Lease:
         compiled = self._compiled
         until_us = now_us + PERMIT_LEASE_US
         datasets = []
@@ -115,8 +123,10 @@ class Gate:
             legal_basis=purpose.legal_basis,
             personal=any(d.data_class in ("personal", "special") for d in datasets),
         )
-        self._leases[key] = permit
-        return permit
+        # renewed at half its life, so that a permit just handed out lasts for what it is for
+        lease = _Lease(permit, now_us + (until_us - now_us + 1) // 2)
+        self._leases[key] = lease
+        return lease
 
 
 def merge_rules(datasets: Iterable[Dataset], action: Action) -> dict[str, TypeRule]:

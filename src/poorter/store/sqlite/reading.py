@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import apsw
 
-from poorter.gate.permit import Permit
+from poorter.gate.permit import Permit, TypeRule
 from poorter.store.contract import StoredAttribute, StoredEntity
+from poorter.store.sqlite.recent import Recent
 
 _ENTITY = (
     "SELECT id, types, scopes, version, created_us, modified_us FROM entity WHERE urn = ? AND live"
@@ -15,16 +16,6 @@ _ATTRIBUTES = (
     "SELECT n.name, a.dataset, a.body, a.created_us, a.modified_us FROM attribute a "
     "CROSS JOIN name n ON n.id = a.name WHERE a.entity = ? AND a.live ORDER BY a.id"
 )
-
-
-def entity(connection: apsw.Connection, permit: Permit, urn: str) -> StoredEntity | None:
-    """One entity, or None when it is absent or its types are outside the permit.
-
-    Two statements in one read transaction would cost more than they are worth: the version read
-    first can only be older than the attributes, which an ETag on it then rightly calls changed.
-    """
-    row = next(iter(list(connection.execute(_ENTITY, (urn,)))), None)
-    return None if row is None else entity_of_row(connection, permit, urn, row)
 
 
 def entity_of_row(
@@ -36,16 +27,7 @@ def entity_of_row(
     rule = permit.rule_of(types)
     if rule is None:
         return None
-    everything = rule.attributes is None and not rule.without
-    attributes = tuple(
-        [
-            StoredAttribute(name, dataset or None, body, made_us, changed_us)
-            for name, dataset, body, made_us, changed_us in connection.execute(
-                _ATTRIBUTES, (number,)
-            )
-            if everything or rule.covers(name)
-        ]
-    )
+    attributes = reduced(all_attributes(connection, number), rule)
     return StoredEntity(
         urn,
         types,
@@ -55,3 +37,44 @@ def entity_of_row(
         modified_us,  # type: ignore[arg-type]
         attributes,
     )
+
+
+def all_attributes(connection: apsw.Connection, number: object) -> tuple[StoredAttribute, ...]:
+    """Every attribute instance of an entity, before any permit."""
+    return tuple(
+        [
+            StoredAttribute(name, dataset or None, body, made_us, changed_us)
+            for name, dataset, body, made_us, changed_us in connection.execute(
+                _ATTRIBUTES, (number,)
+            )
+        ]
+    )
+
+
+def reduced(attributes: tuple[StoredAttribute, ...], rule: TypeRule) -> tuple[StoredAttribute, ...]:
+    """Those that exist for this request."""
+    if rule.attributes is None and not rule.without:
+        return attributes
+    return tuple([attribute for attribute in attributes if rule.covers(attribute.name)])
+
+
+def recent_entity(
+    connection: apsw.Connection, recent: Recent, permit: Permit, urn: str
+) -> StoredEntity | None:
+    """One entity, out of the rows read lately where it is among them."""
+    row = recent.get(urn)
+    if row is None:
+        generation = recent.generation
+        found = next(iter(list(connection.execute(_ENTITY, (urn,)))), None)
+        if found is None:
+            return None
+        number, *head = found
+        row = (*head, all_attributes(connection, number))
+        recent.keep(urn, row, generation)
+    types_text, scopes, version, created_us, modified_us, attributes = row
+    types = tuple(types_text.split(" "))
+    rule = permit.rule_of(types)
+    if rule is None:
+        return None
+    kept = reduced(attributes, rule)
+    return StoredEntity(urn, types, tuple(scopes.split()), version, created_us, modified_us, kept)

@@ -24,6 +24,7 @@ from poorter.store.sqlite import reading
 from poorter.store.sqlite.connect import FILE, connect, lock_directory, migrate
 from poorter.store.sqlite.history import aggregate, history
 from poorter.store.sqlite.query import Names, run_query
+from poorter.store.sqlite.recent import Recent
 from poorter.store.sqlite.writer import Writer, loop_job, thread_job
 
 _decode = msgspec.json.Decoder().decode
@@ -58,7 +59,8 @@ class SqliteStore:
         (last_us,) = next(connection.execute("SELECT coalesce(max(at_us), 0) FROM event"))
         self.clock = CommittedClock(clock, int(last_us))
         self._writing = connection
-        self._writer = Writer(connection, self.clock)
+        self._recent = Recent()
+        self._writer = Writer(connection, self.clock, self._recent)
 
     # -- writing -----------------------------------------------------------------------------
 
@@ -86,7 +88,7 @@ class SqliteStore:
     def entity(self, permit: Permit, urn: str) -> c.StoredEntity:
         """One entity; NotFound when absent or hidden."""
         permit.check("read", self.clock.now_us())
-        found = reading.entity(self._reader(), permit, urn)
+        found = reading.recent_entity(self._reader(), self._recent, permit, urn)
         if found is None:
             raise NotFound(f"{urn} is not there")
         return found

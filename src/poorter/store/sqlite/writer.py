@@ -25,6 +25,7 @@ from poorter.city.time import HOUR_US
 from poorter.gate.permit import Permit
 from poorter.store.contract import Change, Committed, Event, ObserveResult
 from poorter.store.sqlite.apply import Applier
+from poorter.store.sqlite.recent import Recent
 
 Listener = Callable[[Sequence[Event]], None]
 Answer = Committed | CityError
@@ -52,10 +53,11 @@ class Job:
 class Writer:
     """A thread that owns the writing connection."""
 
-    def __init__(self, connection: apsw.Connection, clock: CommittedClock) -> None:
+    def __init__(self, connection: apsw.Connection, clock: CommittedClock, recent: Recent) -> None:
         self._connection = connection
         self._run = connection.execute
         self._clock = clock
+        self._recent = recent
         self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._closed = False
         self._applier = Applier(connection)
@@ -121,6 +123,7 @@ class Writer:
             _answer([(job, refused) for job in jobs])
             return
         self._clock.committed(now_us)
+        self._recent.forget(events)
         _answer(list(zip(jobs, answers, strict=True)))
         if events:
             for listener in tuple(self.listeners):
