@@ -28,7 +28,7 @@ def connect(path: Path, *, write: bool, vfs: str | None = None) -> apsw.Connecti
     for pragma in (
         "journal_mode = WAL",
         "synchronous = FULL",
-        "wal_autocheckpoint = 8000",  # 32 MiB: a checkpoint copies each changed page once, not often
+        "wal_autocheckpoint = 8000",  # 32 MiB: each changed page is copied less often
         f"cache_size = -{_CACHE_KIB}",
         f"mmap_size = {_MMAP_BYTES if vfs is None else 0}",
         "temp_store = MEMORY",
