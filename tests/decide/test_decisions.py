@@ -139,6 +139,27 @@ def test_by_hand_needs_the_role_a_reason_to_depart_and_the_bounds(tmp_path: Path
     asyncio.run(run())
 
 
+def test_rubber_stamping_stops_the_automation_not_the_clerk(tmp_path: Path) -> None:
+    async def run() -> None:
+        clock = ManualClock()
+        async with founded(tmp_path, clock) as running:
+            await ready(running)
+            decisions = running.decisions
+            await decisions.turn("parking-signs", "by-hand", "ada", "trying")
+            for number in range(20):
+                value = ("few", "free")[number % 2]
+                advice = await decisions.advise(sign(value), "system:parking")
+                seen_us = clock.now_us() - 2_000_000
+                await decisions.decide(advice, "ada", ["operator"], "accept", "", seen_us=seen_us)
+            with pytest.raises(Conflict, match="nobody decided"):
+                await decisions.turn("parking-signs", "automatic", "ada", "it goes so well")
+            advice = await decisions.advise(sign("few"), "system:parking")
+            await decisions.decide(advice, "ada", ["operator"], "accept", "")
+            assert await present(running) == "few"
+
+    asyncio.run(run())
+
+
 def test_two_who_decide_at_once_make_one_decision(tmp_path: Path) -> None:
     async def run() -> None:
         async with founded(tmp_path, ManualClock()) as running:

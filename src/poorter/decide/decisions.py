@@ -18,6 +18,7 @@ from poorter.city.time import DAY_US, SECOND_US
 from poorter.decide.advice import Proposal, check_proposal, to_doc
 from poorter.decide.mandate import Mandate, MandateState, Mode, check_bounds
 from poorter.decide.safety import Rule, after_command, forbidden_by
+from poorter.decide.stamp import Stamp, report
 from poorter.gate.gate import Gate, together
 from poorter.gate.genesis import RUN
 from poorter.gate.permit import Permit
@@ -64,6 +65,8 @@ class Decisions:
         mandate = self.mandate(mandate_id)
         if not why.strip():
             raise Invalid("say why")
+        if mode == "automatic" and self.stamp(mandate).rubber:
+            raise Conflict("by hand nearly all advice was accepted unseen: nobody decided here yet")
         state = MandateState(mode, by, why.strip(), self._clock.now_us())
         record = PutRecord("mandate", mandate.id, state.to_doc())
         await self._commit(
@@ -76,6 +79,11 @@ class Decisions:
         if found is None:
             raise NotFound(f"there is no mandate {mandate_id}")
         return found
+
+    def stamp(self, mandate: Mandate) -> Stamp:
+        """How its decisions were taken lately: of the mandate, never of an employee."""
+        decided = self._records("decision", {"mandate": mandate.id})
+        return report(mandate.id, (record.doc for record in decided))
 
     # -- advice ------------------------------------------------------------------------------
 

@@ -64,6 +64,7 @@ class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     )
     longitude: str = ""
     latitude: str = ""
+    crs: str = ""  # of point and geometry, such as "EPSG:28992"; WGS 84 when empty
     prefix: str = ""  # relationship: what goes before the column's value
     unit: str | None = None
     missing: list[str] = []

@@ -14,6 +14,7 @@ from poorter.city.entity import Attribute, Entity
 from poorter.city.errors import CityError, Invalid
 from poorter.city.ids import check_uri
 from poorter.city.place import check_geometry
+from poorter.load.grids import to_wgs84
 from poorter.load.mapping import Map, Part, Readings, Things, Value
 from poorter.load.moments import Moments
 from poorter.store.contract import Reading
@@ -241,7 +242,8 @@ def _attribute(part: Part, row: Row, at_us: int | None) -> Attribute | None:
             raise Invalid(f"{part.column} is empty")
         return None
     if part.kind == "geometry":
-        return Attribute(part.attribute, check_geometry(cell), "GeoProperty")
+        shape = to_wgs84(cell, part.crs) if part.crs else cell
+        return Attribute(part.attribute, check_geometry(shape), "GeoProperty")
     if part.kind == "relationship":
         urn = check_uri(part.prefix + quote(str(cell).strip(), safe=""), part.column)
         return Attribute(part.attribute, urn, "Relationship")
@@ -262,7 +264,8 @@ def _point(part: Part, row: Row) -> Attribute | None:
             raise Invalid(f"{part.longitude} and {part.latitude} are empty")
         return None
     position = [float(read_value(cell, "number")) for cell in cells]
-    geometry = check_geometry({"type": "Point", "coordinates": position})
+    shape = {"type": "Point", "coordinates": position}
+    geometry = check_geometry(to_wgs84(shape, part.crs) if part.crs else shape)
     return Attribute(part.attribute, geometry, "GeoProperty")
 
 

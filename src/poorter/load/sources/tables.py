@@ -11,7 +11,8 @@ import apsw
 import shapely
 from shapely.geometry import mapping
 
-from poorter.city.errors import Invalid, Unsupported
+from poorter.city.errors import CityError, Invalid, Unsupported
+from poorter.load.grids import to_wgs84
 from poorter.load.mapping import Source
 
 _WGS84 = 4326
@@ -54,8 +55,6 @@ def read_geopackage(path: Path, stream: BinaryIO, source: Source) -> Iterator[tu
     if table not in tables:
         raise Invalid(f"{path.name} holds {', '.join(tables) or 'no feature table'}")
     geometry_column, srs = tables[table]
-    if srs != _WGS84:
-        raise Unsupported(f"{table} is in EPSG:{srs}; convert it to EPSG:4326 first")
     quoted = table.replace('"', '""')
     cursor = connection.execute(f'SELECT * FROM "{quoted}"')  # noqa: S608 - quoted identifier
     names = [str(column[0]) for column in cursor.get_description()] if cursor else []
@@ -63,8 +62,10 @@ def read_geopackage(path: Path, stream: BinaryIO, source: Source) -> Iterator[tu
         row: dict[str, Any] = dict(zip(names, cells, strict=True))
         blob = row.pop(geometry_column, None)
         try:
-            row["geometry"] = _geometry(blob)
-        except (ValueError, shapely.errors.GEOSException) as wrong:
+            shape = _geometry(blob)
+            grid = srs != _WGS84 and shape is not None
+            row["geometry"] = to_wgs84(shape, f"EPSG:{srs}") if grid else shape
+        except (ValueError, CityError, shapely.errors.GEOSException) as wrong:
             yield number, f"{geometry_column}: {wrong}"
             continue
         yield number, row

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: EUPL-1.2
+"""Verbs that the tutorial does not use: keys revoked and rotated, goals rescinded, backup."""
+
+import re
+from pathlib import Path
+
+import pytest
+from tests.served import make_city
+
+from poorter.cli import main
+from poorter.config import read_config
+from poorter.identity.keys import read_ring
+
+
+def test_governing_from_the_command_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    city = tmp_path / "city"
+    make_city(city)
+
+    def run(*arguments: str) -> str:
+        code = main([*arguments, "--city", str(city)])
+        said = capsys.readouterr()
+        assert code == 0, said.err
+        return said.out
+
+    def refused(*arguments: str) -> str:
+        assert main([*arguments, "--city", str(city)]) == 1
+        return capsys.readouterr().err
+
+    secret = run("key", "public", "open-data").split()[0]
+    name = secret.split("_")[1]
+    assert "revoked" in run("revoke", name)
+    assert "not there" in refused("revoke", name)
+    assert "no processor" in refused("key", "nobody", "open-data")
+    assert "shown once" in run("officer", "eve", "--role", "operator")
+    assert "rescinded" in run("rescind", "less-searching", "--by", "ada")
+    assert "(rescinded)" in run("goals")
+    assert "not there" in refused("rescind", "less-searching", "--by", "mallory")
+    assert "two approvals" in refused(
+        "grant", "x", "open-data", "context", "read", "--approved-by", "ada"
+    )
+    assert "nothing" in run("systems", "--approved-by", "ada", "--approved-by", "bob")
+    before = len(read_ring(read_config(city).paths_keys))
+    for use in ("ledger", "policy"):
+        assert "from now on" in run("rotate", use)
+    assert len(read_ring(read_config(city).paths_keys)) == before + 2
+    assert re.search(r"\d+ leaves, all signed", run("ledger", "verify"))
+    assert "copied" in run("backup", str(tmp_path / "copy"))
+    assert (tmp_path / "copy" / "city.db").exists()
+    assert not list((tmp_path / "copy").rglob("*.key"))
+    assert "already" in refused("init", "--officer", "a", "--officer", "b")
