@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 from starlette.responses import Response
 
@@ -14,13 +15,15 @@ from poorter.city.time import DAY_US, HOUR_US, SECOND_US
 from poorter.decide.stamp import report
 from poorter.store.contract import Record
 from poorter.systems.shape import Feed, Incident
-from poorter.web.drawing import Ahead, draw_line, draw_map
+from poorter.web.charting import Ahead, Happening, draw_line, draw_timeline
+from poorter.web.drawing import draw_map
 from poorter.web.page import Visit
 from poorter.web.resident import goal_views, name_of
 from poorter.web.scene import crowd_marks, grounds, parking_marks
 from poorter.web.speaking import moment_us
 
 _SEVERITY = {"high": 0, "medium": 1, "low": 2}
+TIMELINE_HOURS, TIMELINE_DECISIONS = 12, 60
 _COUNTS = ("availableSpotNumber", "peopleCount", "kpiValue")
 
 
@@ -32,13 +35,16 @@ async def room(visit: Visit) -> Response:
     places = parking["places"] if parking else []
     streets = crowds["places"] if crowds else []
     link = visit.href("control") + "?thing={thing}"
+    incidents = await _incidents(visit)
+    alarms = {incident.urn: incident.severity for incident in reversed(incidents)}
     marks = [
         *crowd_marks(visit, streets, link, chosen),
-        *parking_marks(visit, places, link, chosen),
+        *parking_marks(visit, places, link, chosen, alarms),
     ]
     return visit.render(
         "control.html",
-        incidents=await _incidents(visit),
+        incidents=incidents,
+        timeline=_timeline(visit, incidents),
         waiting=visit.pages.published("advice", {"state": "waiting"}),
         objections=visit.running.objections.open() if visit.session else [],
         objection_count=len(visit.running.objections.open()),
@@ -67,6 +73,36 @@ async def _incidents(visit: Visit) -> list[Incident]:
         except Denied:
             continue  # its goal is rescinded: it watches nothing any more
     return sorted(found, key=lambda i: (_SEVERITY[i.severity], i.deadline_us, i.key))
+
+
+def _timeline(visit: Visit, incidents: list[Incident]) -> Any:
+    """The last hours: since when what is open asks for somebody, and what was decided."""
+    speech, name = visit.speech, name_of(visit)
+    start_us = speech.now_us - TIMELINE_HOURS * HOUR_US
+    link = visit.href("control") + "?thing="
+    found = [
+        Happening(
+            incident.since_us,
+            incident.severity,
+            f"{speech.clock(incident.since_us)} {speech.text(incident.title)}",
+            link + quote(incident.urn),
+        )
+        for incident in incidents
+        if incident.since_us >= start_us
+    ]
+    recent = [r for r in visit.pages.published("decision") if r.doc["at_us"] >= start_us]
+    for record in sorted(recent, key=lambda r: -r.doc["at_us"])[:TIMELINE_DECISIONS]:
+        doc = record.doc
+        what = f"{name(doc['urn'])}: {speech.word(doc['attribute'])} {speech.word(doc['value'])}"
+        href = visit.href(f"decisions/{record.id}")
+        found.append(Happening(doc["at_us"], "done", f"{speech.clock(doc['at_us'])} {what}", href))
+    return draw_timeline(
+        found,
+        start_us,
+        speech.now_us,
+        speech.say("Wat er gebeurde", "What happened"),
+        (speech.clock(start_us), speech.say("nu", "now")),
+    )
 
 
 def _feeds(visit: Visit) -> list[dict[str, Any]]:
@@ -116,16 +152,19 @@ def _thing(visit: Visit, urn: str) -> dict[str, Any] | None:
     except NotFound:
         return None
     count = next((a for n in _COUNTS if (a := entity.get(n)) is not None), None)
-    chart: Any = ""
-    if count is not None:
-        chart = _chart(visit, entity, count.name)
+    past = _past(visit, entity, count.name) if count is not None else []
+    ahead = _ahead(visit, entity)
     policy = visit.running.gate.policy
     purpose = policy.purposes[permit.purpose]
     dataset = next((d for d in policy.datasets.values() if entity.type in d.types), None)
     return {
         "entity": entity,
         "count": count,
-        "chart": chart,
+        "chart": _chart(visit, past, ahead),
+        "numbers": [
+            *((at_us, mean, None, None) for at_us, mean in past),
+            *((a.at_us, a.mean, a.low, a.high) for a in ahead),
+        ],
         "purpose": purpose,
         "goal": policy.goals[purpose.goal],
         "dataset": dataset,
@@ -137,22 +176,25 @@ def _thing(visit: Visit, urn: str) -> dict[str, Any] | None:
     }
 
 
-def _chart(visit: Visit, entity: Entity, name: str) -> Any:
+def _past(visit: Visit, entity: Entity, name: str) -> list[tuple[int, float]]:
+    """The last day by hour."""
     permit, now_us = visit.permit(), visit.speech.now_us
     asked = HistoryQuery(entity.urn, (name,), from_us=now_us - DAY_US)
     buckets = visit.running.store.aggregate(permit, asked, HOUR_US).get(name, [])
     past = [(b.start_us + HOUR_US // 2, b.mean) for b in buckets if b.mean is not None]
-    past = [(at, mean) for at, mean in past if at <= now_us]
-    total = entity.value("totalSpotNumber")
+    return [(at, mean) for at, mean in past if at <= now_us]
+
+
+def _chart(visit: Visit, past: list[tuple[int, float]], ahead: list[Ahead]) -> Any:
     return draw_line(
         past,
-        _ahead(visit, entity),
-        now_us,
+        ahead,
+        visit.speech.now_us,
         visit.speech.say(
             "Het verloop van een dag, en de verwachting", "The past day, and what is expected"
         ),
         visit.speech.say("nu", "now"),
-        float(total) if isinstance(total, int | float) else None,
+        visit.speech.clock,
     )
 
 

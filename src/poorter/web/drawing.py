@@ -36,6 +36,7 @@ class Mark:
     share: float | None = None
     chosen: bool = False
     small: bool = False
+    alarm: str = ""  # "high", "medium" or "low" where something asks for somebody
 
 
 class Projection:
@@ -65,9 +66,16 @@ class Projection:
 
 
 def draw_map(
-    grounds: Sequence[Ground], marks: Sequence[Mark], title: str, cell_href: str = ""
+    grounds: Sequence[Ground],
+    marks: Sequence[Mark],
+    title: str,
+    cell_href: str = "",
+    target: tuple[float, float] | None = None,
 ) -> Markup:
-    """The map. `cell_href` with {place} makes every part of it a link, to choose a spot."""
+    """The map. `cell_href` with {place} makes every part of it a link, to choose a spot.
+
+    `target` is the spot that somebody chose, a cross on the map.
+    """
     projection = Projection(
         [*(mark.position for mark in marks), *(p for g in grounds for p in _positions(g.geometry))]
     )
@@ -78,10 +86,12 @@ def draw_map(
     order = {"Neighbourhood": 0, "Water": 1, "Road": 2}
     for ground in sorted(grounds, key=lambda g: order.get(g.kind, 3)):
         parts.append(_ground(ground, projection))
-    parts += [_label(g, projection) for g in grounds if g.label and g.kind == "Neighbourhood"]
     if cell_href:
         parts += _cells(projection, cell_href)
     parts += [_mark(mark, projection) for mark in sorted(marks, key=lambda m: m.chosen)]
+    parts += [_label(g, projection) for g in grounds if g.label and g.kind == "Neighbourhood"]
+    if target is not None:
+        parts.append(_target(projection.xy(target)))
     return Markup("".join([*parts, "</svg>"]))  # noqa: S704 - every text in it was escaped
 
 
@@ -140,10 +150,28 @@ def _mark(mark: Mark, projection: Projection) -> str:
     title = escape(mark.title)
     inner = _shape(mark, x, y)
     around = f'<circle class="chosen" cx="{x}" cy="{y}" r="24"/>' if mark.chosen else ""
+    if mark.alarm:
+        inner += draw_sign(mark.alarm, x, round(y - 27, 1), 8)
     return (
         f'<a href="{escape(mark.href)}" class="mark {mark.tone}" aria-label="{title}">'
         f"<title>{title}</title>{around}{inner}</a>"
     )
+
+
+def draw_sign(severity: str, x: float, y: float, half: float) -> str:
+    """How much something asks for somebody: high a square, medium a triangle, low a circle."""
+    if severity == "high":
+        shape = f'<rect x="{x - half}" y="{y - half}" width="{2 * half}" height="{2 * half}"/>'
+    elif severity == "medium":
+        shape = f'<path d="M{x} {y - half} l{half * 1.15} {2 * half} h-{half * 2.3} z"/>'
+    else:
+        shape = f'<circle cx="{x}" cy="{y}" r="{half}"/>'
+    return f'<g class="sign {severity}">{shape}</g>'
+
+
+def _target(at: tuple[float, float]) -> str:
+    x, y = at
+    return f'<path class="target" d="M{x - 12} {y} h24 M{x} {y - 12} v24"/>'
 
 
 def _shape(mark: Mark, x: float, y: float) -> str:
@@ -161,66 +189,3 @@ def _shape(mark: Mark, x: float, y: float) -> str:
         f'<circle class="ring" cx="{x}" cy="{y}" r="{radius}" '
         f'stroke-dasharray="{filled:.1f} {length:.1f}" transform="rotate(-90 {x} {y})"/>'
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Ahead:
-    """A point of a forecast."""
-
-    at_us: int
-    mean: float
-    low: float
-    high: float
-
-
-def draw_line(
-    past: Sequence[tuple[int, float]],
-    ahead: Sequence[Ahead],
-    now_us: int,
-    title: str,
-    now_word: str,
-    top: float | None = None,
-) -> Markup:
-    """Past and forecast in one line, with the forecast's band."""
-    width, height, pad = 560, 150, 8
-    if not past and not ahead:
-        return Markup("")
-    times = [t for t, _ in past] + [a.at_us for a in ahead] + [now_us]
-    values = [v for _, v in past] + [a.high for a in ahead]
-    start, end = min(times), max(*times, min(times) + 1)
-    highest = max([*values, top or 0, 1.0])
-
-    def xy(at_us: int, value: float) -> str:
-        x = pad + (at_us - start) / (end - start) * (width - 2 * pad)
-        y = height - pad - max(value, 0.0) / highest * (height - 3 * pad)
-        return f"{x:.1f},{y:.1f}"
-
-    parts = [
-        f'<svg class="line" viewBox="0 0 {width} {height}" role="img" '
-        f'aria-label="{escape(title)}" xmlns="http://www.w3.org/2000/svg">'
-    ]
-    now_x = xy(now_us, 0).split(",")[0]
-    parts.append(f'<line class="now" x1="{now_x}" x2="{now_x}" y1="{pad}" y2="{height - pad}"/>')
-    parts.append(
-        f'<text class="now-word" x="{now_x}" y="{pad + 8}" dx="5">{escape(now_word)}</text>'
-    )
-    if ahead:
-        last = past[-1][1] if past else ahead[0].mean
-        joined = [Ahead(now_us, last, last, last), *ahead]
-        band = [xy(a.at_us, a.high) for a in joined] + [
-            xy(a.at_us, a.low) for a in reversed(joined)
-        ]
-        parts.append(f'<polygon class="band" points="{" ".join(band)}"/>')
-        line = " ".join(xy(a.at_us, a.mean) for a in joined)
-        parts.append(f'<polyline class="ahead" points="{line}"/>')
-    if past:
-        line = " ".join(xy(t, v) for t, v in [*past, (now_us, past[-1][1])])
-        parts.append(f'<polyline class="past" points="{line}"/>')
-    return Markup("".join([*parts, "</svg>"]))  # noqa: S704 - every text in it was escaped
-
-
-def draw_spark(points: Sequence[tuple[int, float]], title: str) -> Markup:
-    """A small line of an indicator."""
-    if len(points) < 2:
-        return Markup("")
-    return draw_line(points, (), points[-1][0], title, "")

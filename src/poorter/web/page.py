@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl
 from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
@@ -30,6 +31,7 @@ HEADERS = {
     "referrer-policy": "same-origin",
     "cache-control": "no-store",
 }
+ENGLISH = Markup(' lang="en"')
 Handler = Callable[["Visit"], Awaitable[Response]]
 
 
@@ -48,6 +50,7 @@ class Pages:
             lstrip_blocks=True,
         )
         self.templates.filters["plain"] = plain
+        self.templates.filters["word_of"] = lambda value, speech: speech.word(value)
 
     def endpoint(self, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
         """The handler as Starlette calls it: errors of the city become a page in words."""
@@ -184,9 +187,14 @@ class Visit:
             city=speech.say(self.running.config.city_name_nl, self.running.config.city_name_en),
             session=self.session,
             path=self.request.url.path,
+            in_english=self._in_english,
             **found,
         )
         return HTMLResponse(text, status, HEADERS)
+
+    def _in_english(self, said: object) -> Markup:
+        """The attribute for what exists in English only, so that it is read aloud as English."""
+        return ENGLISH if isinstance(said, str) and self.language != "en" else Markup()
 
     def error(self, wrong: CityError) -> Response:
         """What went wrong, in words, with the status that apps see."""

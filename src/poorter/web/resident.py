@@ -14,7 +14,7 @@ from poorter.gate.policy import Goal, Target
 from poorter.jobs import indicator_urn
 from poorter.store.contract import Record
 from poorter.systems.shape import Indicator
-from poorter.web.drawing import draw_spark
+from poorter.web.charting import draw_spark
 from poorter.web.page import Visit
 
 SHOWN = 100
@@ -137,7 +137,7 @@ def _target(visit: Visit, goal: Goal, target: Target) -> dict[str, Any]:
         "value": value,
         "at_us": at_us,
         "share": None if share is None else min(max(share, 0.0), 1.0),
-        "spark": draw_spark(points, title),
+        "spark": draw_spark(points, title, visit.speech.clock),
     }
 
 

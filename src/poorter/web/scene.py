@@ -27,9 +27,13 @@ def grounds(visit: Visit) -> list[Ground]:
 
 
 def parking_marks(
-    visit: Visit, places: list[dict[str, Any]], href: str, chosen: str = ""
+    visit: Visit,
+    places: list[dict[str, Any]],
+    href: str,
+    chosen: str = "",
+    alarms: Mapping[str, str] = {},
 ) -> list[Mark]:
-    """Parking places: a ring as full as the place is free."""
+    """Parking places: a ring as full as the place is free. `alarms`: urn to severity."""
     marks = []
     for place in places:
         if not place["location"]:
@@ -45,7 +49,9 @@ def parking_marks(
             title += f", {visit.speech.word(place['freshness'])}"
         lon, lat = place["location"]
         link = href.format(thing=place["place"], place=f"{lon},{lat}")
-        marks.append(Mark((lon, lat), title, link, tone, share, place["place"] == chosen))
+        alarm = alarms.get(place["place"], "")
+        chosen_one = place["place"] == chosen
+        marks.append(Mark((lon, lat), title, link, tone, share, chosen_one, alarm=alarm))
     return marks
 
 

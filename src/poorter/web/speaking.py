@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -65,6 +65,28 @@ _WORDS = {
     "overflow": ("overloopterrein", "overflow ground"),
     "floodRisk": ("kan overstromen", "may flood"),
     "goal": ("doel", "goal"),
+    "held": ("daarvan gereserveerd", "of those held"),
+    "total": ("plekken in totaal", "places in all"),
+    "observed_at": ("geteld", "counted at"),
+    "taken_share": ("deel bezet", "share taken"),
+    "places": ("getelde plaatsen", "sites counted"),
+    "OffStreetParking": ("parkeerplaats", "parking place"),
+    "CrowdFlowObserved": ("voetgangersteller", "pedestrian counter"),
+    "KeyPerformanceIndicator": ("maatstaf", "indicator"),
+    "internal": ("intern", "internal"),
+    "personal": ("persoonlijk", "personal"),
+    "special": ("bijzonder", "special"),
+    "city-hall": ("stadhuis", "city hall"),
+    "mobility": ("mobiliteit", "mobility"),
+    "read": ("lezen", "read"),
+    "write": ("schrijven", "write"),
+    "command": ("opdracht geven", "command"),
+    "administer": ("beheren", "administer"),
+    "advise": ("adviseren", "advise"),
+    "public": ("iedereen", "everyone"),
+    "staff": ("medewerkers", "staff"),
+    "forecast": ("de verwachting", "the forecast"),
+    "neighbourhood": ("de buurt", "the neighbourhood"),
     "availableSpotNumber": ("vrije plekken", "free places"),
     "peopleCount": ("mensen per uur", "people an hour"),
 }
@@ -82,10 +104,10 @@ class Speech:
         """The sentence in this language."""
         return nl if self.language == "nl" else en
 
-    def text(self, value: Text | Mapping[str, str] | None) -> str:
-        """A Text, or its plain form in results of operations."""
-        if value is None:
-            return ""
+    def text(self, value: Text | Mapping[str, str] | str | None) -> str:
+        """A Text, its plain form in results and records, or what exists in one language only."""
+        if value is None or isinstance(value, str):
+            return value or ""
         if isinstance(value, Text):
             return value.for_language(self.language)
         return str(value.get(self.language, ""))
@@ -126,12 +148,20 @@ class Speech:
             return moment.strftime("%H:%M")
         return f"{self.day(at_us)}, {moment:%H:%M}"
 
+    def time(self, at_us: int) -> str:
+        """Hour and minute."""
+        return self.local(at_us).strftime("%H:%M")
+
     def day(self, value: object) -> str:
-        """Day and month, with the year when it is another one."""
+        """Day and month, with the year when it is another one. A date alone is that day."""
         at_us = moment_us(value)
-        if at_us is None:
-            return "–"
-        moment = self.local(at_us)
+        if at_us is not None:
+            moment = self.local(at_us).date()
+        else:
+            try:
+                moment = date.fromisoformat(str(value))
+            except ValueError:
+                return "–"
         month = _MONTHS[self.language].split()[moment.month - 1]
         year = "" if moment.year == self.local(self.now_us).year else f" {moment.year}"
         return f"{moment.day} {month}{year}"
@@ -143,6 +173,14 @@ class Speech:
             return self.say("nooit gemeten", "never measured")
         return self.say(
             f"{self.span(self.now_us - at_us)} oud", f"{self.span(self.now_us - at_us)} old"
+        )
+
+    def days(self, count: int | None) -> str:
+        """A number of days; a dash for no limit."""
+        if count is None:
+            return "–"
+        return self.say(
+            *(("1 dag", "1 day") if count == 1 else (f"{count} dagen", f"{count} days"))
         )
 
     def left(self, value: object) -> str:

@@ -134,7 +134,10 @@ def reasons(place: Place, found: Cost, expected: Expected | None, way: int) -> l
     """Why this advice, in sentences."""
     walk = round(found.walk_minutes)
     said = [
-        Text(f"{walk} minuten lopen naar uw bestemming.", f"{walk} minutes on foot from there.")
+        Text(
+            f"{walk} {'minuut' if walk == 1 else 'minuten'} lopen naar uw bestemming.",
+            f"{walk} {'minute' if walk == 1 else 'minutes'} on foot from there.",
+        )
     ]
     if expected is not None:
         free, low, high = (round(v) for v in (expected.free, expected.low, expected.high))
@@ -147,7 +150,8 @@ def reasons(place: Place, found: Cost, expected: Expected | None, way: int) -> l
     if way:
         said.append(
             Text(
-                f"{way} anderen zijn al onderweg hierheen.", f"{way} others are on their way here."
+                f"{way} {'ander is' if way == 1 else 'anderen zijn'} al onderweg hierheen.",
+                f"{way} {'other is' if way == 1 else 'others are'} on the way here.",
             )
         )
     if found.price_eur is not None:

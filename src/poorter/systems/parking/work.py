@@ -104,7 +104,7 @@ async def advise_signs(city: City) -> None:
                 "free": place.free,
                 "held": held,
                 "total": place.total,
-                "observed_at": place.observed_at_us,
+                "observed_at_us": place.observed_at_us,
             },
             SIGN_ALGORITHM,
             confidence=0.95,
@@ -113,21 +113,37 @@ async def advise_signs(city: City) -> None:
         await _advise(city, proposal)
 
 
-def _sign_reason(place: Place, held: int, sign: str) -> str:
+def _sign_reason(place: Place, held: int, sign: str) -> Text:
     if sign == "closed":
-        return "The place is closed."
-    return f"{place.free} counted free, {held} of them held for somebody on the way."
+        return Text("De plaats is dicht.", "The place is closed.")
+    return Text(
+        f"{place.free} vrij geteld, {held} daarvan gereserveerd voor wie onderweg is.",
+        f"{place.free} counted free, {held} of them held for somebody on the way.",
+    )
 
 
-def _sign_dissent(sign: str, soon: Expected | None) -> tuple[tuple[str, str], ...]:
+def _sign_dissent(sign: str, soon: Expected | None) -> tuple[tuple[str, Text], ...]:
     """What the forecast holds against it, kept whichever way the decision goes."""
     if soon is None:
         return ()
+    free = round(soon.free)
     if sign == "free" and soon.low < 1:
-        return (("forecast", f"within the hour it may be full: {soon.free:.0f} expected free"),)
+        why = Text(
+            f"Binnen een uur kan het vol zijn: {free} vrij verwacht.",
+            f"Within the hour it may be full: {free} expected free.",
+        )
+        return (("forecast", why),)
     if sign == "full" and soon.low > 10:
-        return (("forecast", f"{soon.free:.0f} expected free within the hour"),)
+        why = Text(
+            f"Binnen een uur {free} vrij verwacht.", f"{free} expected free within the hour."
+        )
+        return (("forecast", why),)
     return ()
+
+
+_MORE_CARS = Text(
+    "Meer auto's langs de huizen bij de ingang.", "More cars past the houses at its entrance."
+)
 
 
 async def advise_overflow(city: City) -> None:
@@ -150,13 +166,16 @@ async def advise_overflow(city: City) -> None:
             entity.urn,
             GATE_MANDATE.attribute,
             wanted,
-            (f"{taken:.0%} of {total} counted places are taken.",),
+            (
+                Text(
+                    f"{round(100 * taken)} % van {total} getelde plekken is bezet.",
+                    f"{taken:.0%} of {total} counted places are taken.",
+                ),
+            ),
             {"taken_share": round(taken, 3), "places": len(counting)},
             OVERFLOW_ALGORITHM,
             confidence=None,
-            dissent=(("neighbourhood", "more cars past the houses at its entrance"),)
-            if wanted == "open"
-            else (),
+            dissent=(("neighbourhood", _MORE_CARS),) if wanted == "open" else (),
         )
         await _advise(city, proposal)
 
