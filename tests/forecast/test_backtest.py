@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from poorter.forecast import backtest
-from poorter.forecast.boosted import fit
+from poorter.forecast.boosted import available, fit
 from poorter.forecast.features import make_rows, scales, shifted, still
 from poorter.forecast.interval import track
 from poorter.forecast.table import Table, clean, read_table
@@ -89,6 +89,13 @@ def test_the_numpy_model_beats_both_baselines_and_covers() -> None:
     assert len(results) == 5
     assert np.median([r.ratio for r in results]) < 0.85
     assert 0.75 < np.mean([r.covered for r in results]) < 0.85
+
+
+def test_boosted_trees_beat_both_baselines_and_cover() -> None:
+    assert available() == "boosted", "tools/need brings what it takes"
+    results = backtest.evaluate(town(places=3, hours=24 * 7 * 22), 1, 1, "boosted", "UTC")
+    assert np.median([r.ratio for r in results]) < 0.95
+    assert 0.7 < np.mean([r.covered for r in results]) < 0.9
 
 
 def test_a_place_that_stands_still_is_forecast_to() -> None:

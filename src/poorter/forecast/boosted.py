@@ -62,7 +62,7 @@ def available() -> Kind:
     """The best kind that is installed."""
     try:
         import lightgbm  # noqa: F401 - an extra, and heavy
-    except ImportError:
+    except (ImportError, OSError):  # OSError: the wheel is there, the system's OpenMP is not
         return "numpy"
     return "boosted"
 
@@ -71,8 +71,10 @@ class _Trees:
     def __init__(self, rows: Rows, change: NDArray[np.float64], names: list[str]) -> None:
         try:
             import lightgbm
-        except ImportError:
-            raise Unsupported("boosted forecasts need the extra: poorter[parking]") from None
+        except (ImportError, OSError) as missing:
+            raise Unsupported(
+                f"boosted forecasts need the extra poorter[parking] and libgomp1: {missing}"
+            ) from None
         category = [names.index("place")]
         data = lightgbm.Dataset(rows, change, categorical_feature=category, free_raw_data=False)
         self._middle = lightgbm.train(_PARAMETERS, data, ROUNDS)

@@ -63,7 +63,9 @@ def _one(condition: Exists | Compare, known: Known) -> Term:
         if test is not None:
             index, sql, values = test
             return Term(
-                f"EXISTS (SELECT 1 FROM attribute WHERE entity = e.id AND name = ? AND {sql} "
+                # the plus keeps it to the entity's own attributes: the value index would be
+                # walked anew for each candidate
+                f"EXISTS (SELECT 1 FROM attribute WHERE entity = e.id AND name = ? AND +{sql} "
                 "AND live)",
                 (known.number, *values),
                 known.covered,

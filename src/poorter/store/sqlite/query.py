@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import apsw
+import msgspec
 
 from poorter.city.entity import Entity
 from poorter.city.errors import TooLarge
@@ -27,6 +28,7 @@ from poorter.store.sqlite.reading import entity_of_row
 
 DRIVE_MAX = 4000
 SECONDS_MAX = 10.0
+_decode = msgspec.json.Decoder().decode
 _COLUMNS = "e.urn, e.id, e.types, e.scopes, e.version, e.created_us, e.modified_us"
 
 
@@ -81,20 +83,28 @@ class _Search:
         if query.attributes:
             self._terms.append(self._any_attribute(query.attributes))
         self._box = None if query.geo is None else search_box(query.geo)
-        self._exact = query.geo is None and all(term.exact for term in self._terms)
+        self._terms_exact = all(term.exact for term in self._terms)
+        self._exact = query.geo is None and self._terms_exact
 
     def entities(self, after: str, wanted: int) -> Iterator[StoredEntity]:
         """Matches by ascending id, from `after` on."""
         sql, values = self._sql(_COLUMNS, after)
         if self._exact:
             sql, values = f"{sql} LIMIT ?", (*values, wanted)
+        last = None
         for row in self._connection.execute(sql, values):
             if time.monotonic() > self._deadline:
                 raise TooLarge(
                     f"the query takes over {SECONDS_MAX:g} s: narrow it by type or place"
                 )
-            stored = entity_of_row(self._connection, self._permit, row[0], row[1:])
-            if stored is not None and (self._exact or self._meets(stored)):
+            placed = row[-1] is not None and self._placed(row)
+            if row[-1] is not None and (not placed or row[0] == last):
+                continue  # outside, or an entity with several places that was given already
+            stored = entity_of_row(self._connection, self._permit, row[0], row[1:-1])
+            if stored is None:
+                continue
+            if self._exact or (placed and self._terms_exact) or self._meets(stored):
+                last = row[0]
                 yield stored
 
     def count(self) -> int:
@@ -104,6 +114,15 @@ class _Search:
             rows = self._connection.execute(f"SELECT count(*) FROM ({sql})", values)
             return int(next(rows)[0])
         return sum(1 for _ in self.entities("", 0))
+
+    def _placed(self, row: tuple[Any, ...]) -> bool:
+        """Whether the geometry that the place index found stands in the relation, and exists for
+        this permit: judged before anything else of the entity is read."""
+        geo = self._query.geo
+        rule = self._permit.rule_of(tuple(str(row[2]).split(" ")))
+        if geo is None or rule is None or not rule.covers(geo.attribute):
+            return False
+        return related(_decode(row[-1])["value"], geo)
 
     def _meets(self, stored: StoredEntity) -> bool:
         entity = decode_entity(stored)
@@ -119,7 +138,10 @@ class _Search:
         where: list[str] = []
         values: list[Any] = []
         if drive is not None:
-            sql = f"SELECT {columns} FROM ({drive[0]}) d CROSS JOIN entity e ON e.id = d.entity"
+            sql = (
+                f"SELECT {columns}, d.body FROM ({drive[0]}) d "
+                "CROSS JOIN entity e ON e.id = d.entity"
+            )
             values += drive[1]
             where.append("e.live")
             if self._types is not None:
@@ -131,13 +153,13 @@ class _Search:
                 values += self._types
         elif self._types is not None and len(self._types) == 1 and not self._query.ids:
             sql = (
-                f"SELECT {columns} FROM entity_type t CROSS JOIN entity e ON e.id = t.entity "
+                f"SELECT {columns}, NULL FROM entity_type t CROSS JOIN entity e ON e.id = t.entity "
                 "WHERE t.type = ? AND t.urn > ?"
             )
             values += [self._types[0], after]
             return self._finish(sql, where, values, left, "t.urn")
         else:
-            sql = f"SELECT {columns} FROM entity e"
+            sql = f"SELECT {columns}, NULL FROM entity e"
             where.append("e.live")
             if self._types is not None:
                 marks = ", ".join("?" * len(self._types))
@@ -181,8 +203,9 @@ class _Search:
         if best is None or best[0] >= DRIVE_MAX:
             return None, self._terms
         chosen = best[3]
+        what = "SELECT DISTINCT entity, NULL AS body" if chosen else "SELECT entity, body"
         return (
-            (f"SELECT DISTINCT entity FROM ({best[1]})", best[2]),
+            (f"{what} FROM ({best[1]})", best[2]),
             [term for term in self._terms if term is not chosen],
         )
 
@@ -199,7 +222,8 @@ class _Search:
         number = self._names.number(self._connection, geo.attribute)
         west, south, east, north = self._box
         return (
-            "SELECT a.entity AS entity FROM place p CROSS JOIN attribute a ON a.id = p.id "
+            "SELECT a.entity AS entity, a.body AS body FROM place p "
+            "CROSS JOIN attribute a ON a.id = p.id "
             "WHERE p.east >= ? AND p.west <= ? AND p.north >= ? AND p.south <= ? "
             "AND a.name = ? AND a.live",
             (west, east, south, north, -1 if number is None else number),
