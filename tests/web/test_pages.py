@@ -5,6 +5,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -13,6 +14,7 @@ from tests.decide.test_decisions import ready, records, sign
 from tests.founded import PASSWORD, founded
 
 from poorter.city.clock import ManualClock
+from poorter.city.text import Text
 from poorter.jobs import record_uses
 from poorter.running import Running
 from poorter.server import make_app
@@ -56,6 +58,7 @@ def test_every_page_is_whole(tmp_path: Path, language: str) -> None:
             for path, methods, _ in TABLE:
                 if "GET" not in methods or path.startswith("control/"):
                     continue
+                path = path.replace("{system}", "parking").replace("{operation}", "find")
                 url = f"/{language}/{path.replace('{id}', str(decision['id']))}"
                 page = await client.get(url)
                 assert page.status_code == 200, (url, page.text[:500])
@@ -212,6 +215,80 @@ def test_a_rescinded_goal_goes_dark_on_every_page(tmp_path: Path) -> None:
             votes = {"votes_for": "3", "votes_against": "1"}
             assert (await client.post(url, data={**again, **votes})).status_code == 303
             assert (await client.get("/api/parking/places")).status_code == 200
+
+    asyncio.run(run())
+
+
+def test_each_thing_a_system_can_do_has_a_form_derived_from_its_fields(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with browsing(tmp_path) as (running, client):
+            for system in running.systems:
+                for operation in system.operations:
+                    url = f"/nl/systems/{system.name}/{operation.name}"
+                    page = await client.get(url)
+                    assert page.status_code == 200, url
+                    check_html(url, page.text, "nl")
+                    for field in operation.fields:
+                        assert f'name="{field.name}"' in page.text
+            found = await client.get("/en/systems/parking/find?destination=5.3,52.6&badge=")
+            assert "Garage a" in found.text
+            wrong = await client.get("/en/systems/parking/find?destination=moon")
+            assert wrong.status_code == 400
+            assert 'role="alert"' in wrong.text
+            url = "/en/systems/parking/reserve"
+            made = await client.post(url, data={"place": "urn:ngsi-ld:OffStreetParking:a"})
+            assert "token" in made.text
+            assert (await client.get(f"{url}?place=x")).status_code == 400
+            assert (await client.post("/en/systems/parking/places")).status_code == 400
+            assert (await client.get("/en/systems/nothing")).status_code == 404
+
+    asyncio.run(run())
+
+
+def test_forms_of_one_address_are_limited(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with browsing(tmp_path) as (_, client):
+            answers = [
+                await client.post("/nl/parking/mine", data={"token": "x"}) for _ in range(61)
+            ]
+            assert [a.status_code for a in answers] == [400] * 60 + [429]
+            assert (await client.get("/nl/parking/mine")).status_code == 200
+
+    asyncio.run(run())
+
+
+def test_advice_reads_in_the_language_of_its_reader(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with browsing(tmp_path) as (running, client):
+            told = replace(
+                sign("few"), reasons=(Text("Bijna vol.", "Nearly full."), "Plain words.")
+            )
+            await running.decisions.advise(told, "system:parking")
+            (decision,) = records(running, "decision")
+            dutch = (await client.get(f"/nl/decisions/{decision['id']}")).text
+            assert "<p>Bijna vol.</p>" in dutch
+            assert '<p lang="en">Plain words.</p>' in dutch
+            english = (await client.get(f"/en/decisions/{decision['id']}")).text
+            assert "<p>Nearly full.</p>" in english
+
+    asyncio.run(run())
+
+
+def test_the_room_shows_where_it_asks_for_somebody_and_tells_the_line_in_a_table(
+    tmp_path: Path,
+) -> None:
+    async def run() -> None:
+        clock = ManualClock()
+        async with browsing(tmp_path, clock) as (_, client):
+            urn = "urn:ngsi-ld:OffStreetParking:a"
+            page = (await client.get(f"/en/control?thing={urn}")).text
+            check_html("control", page, "en")
+            assert "This line as a table" in page
+            assert 'class="sign' not in page
+            clock.forward_s(3 * 3600)
+            page = (await client.get(f"/en/control?thing={urn}")).text
+            assert 'class="sign medium"' in page
+            assert 'class="mark silent"' in page
 
     asyncio.run(run())
 

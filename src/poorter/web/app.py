@@ -14,7 +14,7 @@ from starlette.staticfiles import StaticFiles
 from poorter.running import Running
 from poorter.standards.operations.app import Operations
 from poorter.standards.proofs.app import Proofs
-from poorter.web import contest, control, governing, parking, resident, staff
+from poorter.web import contest, control, governing, operating, parking, resident, staff
 from poorter.web.page import Handler, Pages
 from poorter.web.speaking import choose
 
@@ -31,6 +31,8 @@ TABLE: tuple[tuple[str, tuple[str, ...], Handler], ...] = (
     ("decisions/{id}", ("GET",), resident.decision),
     ("goals", ("GET",), resident.goals),
     ("registers", ("GET",), resident.registers),
+    ("systems/{system}", ("GET",), operating.system),
+    ("systems/{system}/{operation}", ("GET", "POST"), operating.operation),
     ("object", ("GET", "POST"), contest.file),
     ("objection", ("GET", "POST"), contest.follow),
     ("receipt", ("GET", "POST"), contest.receipt),

@@ -68,8 +68,8 @@ def draw_line(
     if now_word:
         parts += _now(xy(now_us, 0)[0], floor, now_word)
     if ahead:
-        last = past[-1][1] if past else ahead[0].mean
-        joined = [Ahead(now_us, last, last, last), *ahead]
+        at_us, last = past[-1] if past else (ahead[0].at_us, ahead[0].mean)
+        joined = [Ahead(at_us, last, last, last), *ahead]
         band = [xy(a.at_us, a.high) for a in joined] + [
             xy(a.at_us, a.low) for a in reversed(joined)
         ]
@@ -77,7 +77,7 @@ def draw_line(
         line = _points([xy(a.at_us, a.mean) for a in joined])
         parts.append(f'<polyline class="ahead" points="{line}"/>')
     if past:
-        line = _points([xy(t, v) for t, v in [*past, (now_us, past[-1][1])]])
+        line = _points([xy(t, v) for t, v in past])  # it stops where counting stopped
         parts.append(f'<polyline class="past" points="{line}"/>')
     return Markup("".join([*parts, "</svg>"]))  # noqa: S704 - every text in it was escaped
 

@@ -20,14 +20,24 @@ async def file(visit: Visit) -> Response:
     about = visit.request.query_params.get("about", "")
     if visit.request.method == "GET":
         return visit.render(
-            "object.html", about=about, sorts=SORTS, filed=None, subject=_subject(visit, about)
+            "object.html",
+            about=about,
+            sorts=SORTS,
+            filed=None,
+            subject=_subject(visit, about),
+            entries=_entries(visit),
         )
     fields = await visit.form()
     kind: Any = fields.get("kind", "")
     about = fields.get("about", "").strip()
     filed = await visit.running.objections.file(_kind(kind), about, fields.get("text", ""))
     return visit.render(
-        "object.html", about=about, sorts=SORTS, filed=filed, subject=_subject(visit, about)
+        "object.html",
+        about=about,
+        sorts=SORTS,
+        filed=filed,
+        subject=_subject(visit, about),
+        entries=[],
     )
 
 
@@ -38,12 +48,27 @@ def _kind(kind: str) -> ObjectionKind:
 
 
 def _subject(visit: Visit, about: str) -> str:
-    """What it is about, in words, where it is a decision."""
+    """What it is about, in words; nothing while that is still to be chosen."""
     if not about.startswith("decision-"):
-        return about
+        return next((word for id_, word in _entries(visit) if id_ == about), about)
     doc = visit.pages.published_one("decision", about).doc
     word = visit.speech.word
     return f"{name_of(visit)(doc['urn'])}: {word(doc['attribute'])} {word(doc['value'])}"
+
+
+def _entries(visit: Visit) -> list[tuple[str, str]]:
+    """Id and words of all in the registers that one can object to."""
+    policy, say = visit.running.gate.policy, visit.speech.say
+    text = visit.speech.text
+    return [
+        *((y.name, f"{say('Systeem', 'System')}: {text(y.title)}") for y in visit.running.systems),
+        *((p.id, f"{say('Gebruik', 'Use')}: {text(p.title)}") for p in policy.purposes.values()),
+        *(
+            (m.id, f"{say('Mandaat', 'Mandate')}: {text(m.title)}")
+            for m in visit.running.decisions.mandates.values()
+        ),
+        *((d.id, f"{say('Gegevens', 'Data')}: {text(d.title)}") for d in policy.datasets.values()),
+    ]
 
 
 async def follow(visit: Visit) -> Response:

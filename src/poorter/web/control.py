@@ -8,10 +8,11 @@ from urllib.parse import quote
 
 from starlette.responses import Response
 
-from poorter.city.entity import Entity
+from poorter.city.entity import Attribute, Entity
 from poorter.city.errors import Denied, NotFound
 from poorter.city.query import HistoryQuery, Query
 from poorter.city.time import DAY_US, HOUR_US, SECOND_US
+from poorter.decide.objection import SORTS
 from poorter.decide.stamp import report
 from poorter.store.contract import Record
 from poorter.systems.shape import Feed, Incident
@@ -34,7 +35,7 @@ async def room(visit: Visit) -> Response:
     crowds = await visit.ask("crowds", "now")
     places = parking["places"] if parking else []
     streets = crowds["places"] if crowds else []
-    link = visit.href("control") + "?thing={thing}"
+    link = visit.href("control") + "?thing={thing}#thing"
     incidents = await _incidents(visit)
     alarms = {incident.urn: incident.severity for incident in reversed(incidents)}
     marks = [
@@ -59,6 +60,7 @@ async def room(visit: Visit) -> Response:
         goals=goal_views(visit),
         name_of=name_of(visit),
         chosen=chosen,
+        sorts=SORTS,
         checkpoint=visit.running.sequencer.checkpoint.size,
     )
 
@@ -85,7 +87,7 @@ def _timeline(visit: Visit, incidents: list[Incident]) -> Any:
             incident.since_us,
             incident.severity,
             f"{speech.clock(incident.since_us)} {speech.text(incident.title)}",
-            link + quote(incident.urn),
+            f"{link}{quote(incident.urn)}#thing",
         )
         for incident in incidents
         if incident.since_us >= start_us
@@ -152,7 +154,7 @@ def _thing(visit: Visit, urn: str) -> dict[str, Any] | None:
     except NotFound:
         return None
     count = next((a for n in _COUNTS if (a := entity.get(n)) is not None), None)
-    past = _past(visit, entity, count.name) if count is not None else []
+    past = _past(visit, entity, count) if count is not None else []
     ahead = _ahead(visit, entity)
     policy = visit.running.gate.policy
     purpose = policy.purposes[permit.purpose]
@@ -176,13 +178,16 @@ def _thing(visit: Visit, urn: str) -> dict[str, Any] | None:
     }
 
 
-def _past(visit: Visit, entity: Entity, name: str) -> list[tuple[int, float]]:
-    """The last day by hour."""
+def _past(visit: Visit, entity: Entity, count: Attribute) -> list[tuple[int, float]]:
+    """The last day by hour, up to and with the newest reading."""
     permit, now_us = visit.permit(), visit.speech.now_us
-    asked = HistoryQuery(entity.urn, (name,), from_us=now_us - DAY_US)
-    buckets = visit.running.store.aggregate(permit, asked, HOUR_US).get(name, [])
+    asked = HistoryQuery(entity.urn, (count.name,), from_us=now_us - DAY_US)
+    buckets = visit.running.store.aggregate(permit, asked, HOUR_US).get(count.name, [])
     past = [(b.start_us + HOUR_US // 2, b.mean) for b in buckets if b.mean is not None]
-    return [(at, mean) for at, mean in past if at <= now_us]
+    if count.observed_at_us is None or not isinstance(count.value, int | float):
+        return past
+    newest_us = count.observed_at_us
+    return [*((at, mean) for at, mean in past if at < newest_us), (newest_us, count.value)]
 
 
 def _chart(visit: Visit, past: list[tuple[int, float]], ahead: list[Ahead]) -> Any:

@@ -16,6 +16,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from poorter.city.errors import CityError, Denied, Invalid, NotFound, TooLarge, Unauthenticated
 from poorter.gate.genesis import RUN
 from poorter.gate.permit import Permit
+from poorter.identity.rates import Rates
 from poorter.identity.sessions import COOKIE, Session, session_id
 from poorter.running import Running
 from poorter.standards.operations.app import Operations
@@ -24,6 +25,8 @@ from poorter.store.contract import Record
 from poorter.web.speaking import LANGUAGES, Speech, choose, plain
 
 FORM_BYTES_MAX = 64 * 1024
+#: of one address without a session: enough to live with, too slow to flood an office
+FORMS_PER_SECOND, FORMS_BURST = 0.5, 60
 HEADERS = {
     "content-security-policy": "default-src 'none'; img-src 'self'; style-src 'self'; "
     "font-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
@@ -31,6 +34,8 @@ HEADERS = {
     "referrer-policy": "same-origin",
     "cache-control": "no-store",
 }
+#: systems with pages made for them; others get pages derived from what they declare
+OWN_PAGES = ("parking", "crowds")
 ENGLISH = Markup(' lang="en"')
 Handler = Callable[["Visit"], Awaitable[Response]]
 
@@ -42,6 +47,9 @@ class Pages:
         self.running = running
         self.acts = acts
         self.ledger = ledger
+        config = running.config
+        self._visits = Rates(config.server_public_rate_per_second, config.server_public_rate_burst)
+        self._forms = Rates(FORMS_PER_SECOND, FORMS_BURST)
         self.templates = Environment(
             loader=PackageLoader("poorter.web", "templates"),
             autoescape=True,
@@ -62,6 +70,7 @@ class Pages:
                 return RedirectResponse(f"/{language}/", 303)
             visit = Visit(self, request, language)
             try:
+                self._take(visit)
                 return await handler(visit)
             except Unauthenticated as wrong:
                 if request.url.path.endswith("/login"):
@@ -71,6 +80,14 @@ class Pages:
                 return visit.error(wrong)
 
         return call
+
+    def _take(self, visit: Visit) -> None:
+        """Rate limits: all visitors together, and forms of one address. Raises TooMany."""
+        now_us = visit.speech.now_us
+        self._visits.take("public", now_us)
+        if visit.request.method == "POST" and visit.session is None:
+            client = visit.request.client
+            self._forms.take(client.host if client is not None else "unknown", now_us)
 
     def permit(self, processor: str, purpose: str) -> Permit:
         """A read permit for a page, counted as a use."""
@@ -168,6 +185,13 @@ class Visit:
     def href(self, path: str) -> str:
         """A path in this language."""
         return f"/{self.language}/{path}"
+
+    def menu(self) -> list[tuple[str, str]]:
+        """Path and word of each system: a page of its own, else the one derived from it."""
+        return [
+            (y.name if y.name in OWN_PAGES else f"systems/{y.name}", self.speech.text(y.title))
+            for y in self.running.systems
+        ]
 
     def other(self) -> str:
         """This same page in the other language."""
