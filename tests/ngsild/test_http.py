@@ -13,7 +13,9 @@ import pytest
 from tests.founded import OFFICERS, founded
 
 from poorter.city.clock import ManualClock
-from poorter.gate.policy import Grant
+from poorter.city.text import Text
+from poorter.gate.genesis import RUN
+from poorter.gate.policy import Dataset, Grant
 from poorter.identity.credentials import new_credential
 from poorter.running import Running
 from poorter.server import make_app
@@ -387,5 +389,44 @@ def test_too_many_requests_are_told_when_to_come_back(tmp_path: Path) -> None:
             last = await client.get(f"{PREFIX}parking/places")
             assert last.status_code == 429
             assert int(last.headers["retry-after"]) >= 1
+
+    asyncio.run(run())
+
+
+def test_personal_data_leaves_its_line_before_it_leaves(tmp_path: Path) -> None:
+    """One leaf for each subject, with the subject sealed in it; non-personal ones are counted."""
+
+    async def run() -> None:
+        async with open_city(tmp_path) as (running, client):
+            people = Dataset(
+                "people",
+                Text("Mensen", "People"),
+                "care",
+                "personal",
+                "Sociaal domein",
+                {"Person": ()},
+                retention_days=30,
+            )
+            grant = Grant("p", "public", "open-data", "people", ("read", "write"), OFFICERS)
+            await running.registry.put([people, grant], "ada", "a test of the record")
+            ids = [f"urn:ngsi-ld:Person:{i}" for i in range(3)]
+            for urn in ids:
+                body = {"id": urn, "type": "Person", "n": prop(1)}
+                assert (await client.post(f"{V1}/entities", json=body)).status_code == 201
+            permit = running.gate.permit("internal:ledger", RUN, "read")
+            before = len(running.store.leaves(permit, 0, 1000))
+            got = await client.get(f"{V1}/entities/{ids[0]}")
+            assert got.status_code == 200
+            assert len(running.store.leaves_about(permit, ids[0])) == 1
+            await client.get(f"{V1}/entities?type=Person")
+            assert [len(running.store.leaves_about(permit, urn)) for urn in ids] == [2, 1, 1]
+            leaves = running.store.leaves(permit, before, 1000)
+            assert len(leaves) == 4
+            for index, leaf in leaves:
+                assert b"Person:" not in leaf  # what is public tells of nobody
+                assert b"Person:" in running.store.leaf_payload(permit, index)
+            none = await client.get(f"{V1}/entities/urn:ngsi-ld:Person:9")
+            assert none.status_code == 404
+            assert len(running.store.leaves(permit, before, 1000)) == 4
 
     asyncio.run(run())
