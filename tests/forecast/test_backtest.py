@@ -10,7 +10,7 @@ from poorter.forecast import backtest
 from poorter.forecast.boosted import available, fit
 from poorter.forecast.features import make_rows, scales, shifted, still
 from poorter.forecast.interval import track
-from poorter.forecast.table import Table, clean, read_table
+from poorter.forecast.table import Table, carried, clean, read_table
 
 HOURS = 24 * 7 * 30
 
@@ -110,7 +110,7 @@ def test_a_place_that_stands_still_is_forecast_to() -> None:
 
 def test_wide_and_long_tables_say_the_same(tmp_path: Path) -> None:
     wide, long = tmp_path / "wide.csv", tmp_path / "long.csv"
-    wide.write_text("hour,a,b\n2026-01-01T00:00Z,1,\n2026-01-01T02:00Z,3,4\n")
+    wide.write_text("hour,a,b\n2026-01-01T00:00Z,1,\n2026-01-01T01:00Z,1,\n2026-01-01T02:00Z,3,4\n")
     long.write_text(
         "timestamp,place,free\n2026-01-01T00:05:00+00:00,a,9\n2026-01-01T00:55:00+00:00,a,1\n"
         "2026-01-01T02:00:00+00:00,a,3\n2026-01-01T02:10:00+00:00,b,4\n"
@@ -119,6 +119,24 @@ def test_wide_and_long_tables_say_the_same(tmp_path: Path) -> None:
     assert one.places == two.places == ("a", "b")
     assert np.array_equal(one.values, two.values, equal_nan=True)
     assert one.values.shape == (3, 2)
+
+
+def test_a_table_of_changes_stands_until_the_next_one() -> None:
+    values = np.full((60, 2), np.nan)
+    values[0] = (5, 7)
+    values[range(3, 40, 3), 1] = 8
+    filled = carried(values)
+    assert filled[24, 0] == 5  # a day at most
+    assert np.isnan(filled[25, 0])
+    assert filled[45, 1] == 8  # the source has been silent for six hours
+    assert np.isnan(filled[46, 1])
+
+
+def test_too_little_history_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "x.csv"
+    file.write_text("hour;a;b;c\n2026-01-01T00:00Z;1;2;3\n2026-01-02T00:00Z;1;2;3\n")
+    assert backtest.main(["--hourly", str(file), "--model", "numpy"]) == 1
+    assert "too few to judge by" in capsys.readouterr().err
 
 
 def test_the_command_prints_every_place(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,13 +13,14 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from poorter.city.errors import CityError, Invalid
 from poorter.forecast.boosted import Kind, available, fit
 from poorter.forecast.features import STILL_MAX, WEEK, make_rows, scales, shifted, still
 from poorter.forecast.interval import track
@@ -62,6 +63,9 @@ def forecast_year(
     scale = scales(table.values)
     total = len(table.hours)
     start = max(total - months * HOURS_A_MONTH, WARM_HOURS + WEEK * 8)
+    if start >= total:
+        weeks = -(-(WARM_HOURS + WEEK * 8) // WEEK)
+        raise Invalid(f"{total} hours are too few to judge by: {weeks} weeks at least, and some")
     begin = start - WARM_HOURS
     change = (_ahead(table.values, horizon) - table.values) / scale
     middle = np.full((total - begin, len(table.places)), np.nan)
@@ -183,8 +187,15 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--model", choices=["boosted", "numpy"], default=available())
     chosen = parser.parse_args(argv)
     started = time.perf_counter()
+    try:
+        return _run(chosen, sys.stdout.write, started)
+    except (CityError, OSError, UnicodeDecodeError) as wrong:
+        sys.stderr.write(f"backtest: {wrong}\n")
+        return 1
+
+
+def _run(chosen: argparse.Namespace, out: Callable[[str], int], started: float) -> int:
     table = read_table(chosen.hourly, chosen.places)
-    out = sys.stdout.write
     out(f"{len(table.places)} places, {len(table.hours)} hours; model: {chosen.model}\n")
     for horizon in chosen.horizon or [1, 3]:
         found = evaluate(table, horizon, chosen.months, chosen.model, chosen.zone)

@@ -24,6 +24,8 @@ Values = NDArray[np.float64]
 MAX_GAP_HOURS = 24 * 366 * 20
 #: so many hours must have been seen before "more than ever" means anything
 SEEN_MIN = 24 * 7
+CARRY_HOURS = 24
+SILENT_HOURS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +40,14 @@ class Table:
 
 def read_table(file: Path, places_file: Path | None = None) -> Table:
     """Read a wide table (a column of hours, then one column a place) or a long one (time, place,
-    count). A long one is brought to the hour by its last count in it.
+    count). A long one is brought to the hour by its last count in it (`carried`).
 
     Raises: Invalid for a file that is neither.
     """
     with file.open(encoding="utf-8-sig", newline="") as opened:
-        reader = csv.reader(opened)
+        separator = ";" if opened.readline().count(";") else ","
+        opened.seek(0)
+        reader = csv.reader(opened, delimiter=separator)
         header = next(reader, [])
         first = next(reader, [])
         rows = chain([first], reader)
@@ -79,7 +83,24 @@ def _long(reader: Iterable[list[str]]) -> tuple[Hours, tuple[str, ...], Values]:
     for column, name in enumerate(names):
         for hour, value in found[name].items():
             values[hour - hours[0], column] = value
-    return hours, names, values
+    return hours, names, carried(values)
+
+
+def carried(values: Values) -> Values:
+    """A long table often tells changes only: a count stands until the next one, for a day at most,
+    and not while the whole source has been silent for over six hours."""
+    filled = values.copy()
+    alive = -SILENT_HOURS - 1
+    since = np.full(values.shape[1], CARRY_HOURS + 1)
+    for at in range(len(values)):
+        known = ~np.isnan(values[at])
+        if known.any():
+            alive = at
+        since = np.where(known, 0, since + 1)
+        stands = (since > 0) & (since <= CARRY_HOURS) & (at - alive <= SILENT_HOURS)
+        if at:
+            filled[at, stands] = filled[at - 1, stands]
+    return filled
 
 
 def _gapless(hours: Iterable[int]) -> Hours:
