@@ -44,6 +44,19 @@ def test_records_have_versions_and_are_listed_by_their_keys(store: Store) -> Non
     assert store.records(READ, "note", {"state": "done"}) == []
 
 
+def test_the_newest_records_come_first_when_asked(store: Store, clock: ManualClock) -> None:
+    for name in ("m", "z", "a"):
+        commit(store, PutRecord("note", name, {}, keys={"state": "open"}))
+        clock.forward_s(1)
+    commit(store, PutRecord("note", "m", {"n": 2}, keys={"state": "open"}))
+    newest = store.records(READ, "note", newest=True)
+    assert [r.id for r in newest] == ["a", "z", "m"], "a change doesn't make it new"
+    assert [r.id for r in store.records(READ, "note", {"state": "open"}, 2, newest=True)] == [
+        "a",
+        "z",
+    ]
+
+
 def test_a_kind_outside_the_permit_does_not_exist(store: Store) -> None:
     commit(store, PutRecord("note", "a", {}))
     nothing = permit("read", {})

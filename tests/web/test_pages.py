@@ -245,6 +245,19 @@ def test_each_thing_a_system_can_do_has_a_form_derived_from_its_fields(tmp_path:
     asyncio.run(run())
 
 
+def test_where_there_is_no_page_that_is_told_in_words(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with browsing(tmp_path) as (_, client):
+            lost = await client.get("/nl/nothing/here")
+            assert lost.status_code == 404
+            check_html("lost", lost.text, "nl")
+            english = await client.get("/nothing/at/all", headers={"accept-language": "en"})
+            assert english.status_code == 404
+            assert '<html lang="en">' in english.text
+
+    asyncio.run(run())
+
+
 def test_forms_of_one_address_are_limited(tmp_path: Path) -> None:
     async def run() -> None:
         async with browsing(tmp_path) as (_, client):

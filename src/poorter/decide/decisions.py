@@ -82,7 +82,8 @@ class Decisions:
 
     def stamp(self, mandate: Mandate) -> Stamp:
         """How its decisions were taken lately: of the mandate, never of an employee."""
-        decided = self._records("decision", {"mandate": mandate.id})
+        permit = self._gate.permit(OWN, RUN, "read")
+        decided = self._store.records(permit, "decision", {"mandate": mandate.id}, newest=True)
         return report(mandate.id, (record.doc for record in decided))
 
     # -- advice ------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from poorter.city.entity import Attribute, Entity, Observation
 from poorter.city.query import HistoryQuery, Query
 from poorter.gate.permit import Permit
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,8 +351,13 @@ class Store(Protocol):
         where: Mapping[str, str] | None = None,
         limit: int = 1000,
         after: str | None = None,
+        newest: bool = False,
     ) -> list[Record]:
-        """Records of a kind by ascending id, those whose keys equal `where`."""
+        """Records of a kind by ascending id, those whose keys equal `where`.
+
+        `newest`: by when they were made, the last first; for what grows without end. Then `after`
+        says nothing.
+        """
         ...
 
     def pool(self, permit: Permit, pool: str) -> Pool:

@@ -65,4 +65,8 @@ def make_pages(running: Running, acts: Operations, ledger: Proofs) -> Starlette:
         routes.append(
             Route(f"/{{language}}/{path}", pages.endpoint(handler), methods=list(methods))
         )
-    return Starlette(routes=routes)
+
+    async def lost(request: Request, wrong: Exception) -> Response:
+        return pages.lost(request)
+
+    return Starlette(routes=routes, exception_handlers={404: lost})

@@ -92,8 +92,7 @@ def _timeline(visit: Visit, incidents: list[Incident]) -> Any:
         for incident in incidents
         if incident.since_us >= start_us
     ]
-    recent = [r for r in visit.pages.published("decision") if r.doc["at_us"] >= start_us]
-    for record in sorted(recent, key=lambda r: -r.doc["at_us"])[:TIMELINE_DECISIONS]:
+    for record in visit.pages.published("decision", limit=TIMELINE_DECISIONS):
         doc = record.doc
         what = f"{name(doc['urn'])}: {speech.word(doc['attribute'])} {speech.word(doc['value'])}"
         href = visit.href(f"decisions/{record.id}")

@@ -25,6 +25,8 @@ from poorter.store.contract import Record
 from poorter.web.speaking import LANGUAGES, Speech, choose, plain
 
 FORM_BYTES_MAX = 64 * 1024
+#: records that one page looks at; each older one keeps its own page
+PUBLISHED = 500
 #: of one address without a session: enough to live with, too slow to flood an office
 FORMS_PER_SECOND, FORMS_BURST = 0.5, 60
 HEADERS = {
@@ -81,6 +83,13 @@ class Pages:
 
         return call
 
+    def lost(self, request: Request) -> Response:
+        """What is shown where there is no page, in the language of the address if it has one."""
+        language = request.url.path[1:3]
+        if language not in LANGUAGES:
+            language = choose(request.headers.get("accept-language"))
+        return Visit(self, request, language).error(NotFound("there is no such page"))
+
     def _take(self, visit: Visit) -> None:
         """Rate limits: all visitors together, and forms of one address. Raises TooMany."""
         now_us = visit.speech.now_us
@@ -95,9 +104,12 @@ class Pages:
         self.running.uses.count(permit)
         return permit
 
-    def published(self, kind: str, where: Mapping[str, str] | None = None) -> list[Record]:
-        """Records that the city publishes: what was advised, decided, and what came of it."""
-        return self.running.store.records(self.permit("internal:publish", RUN), kind, where)
+    def published(
+        self, kind: str, where: Mapping[str, str] | None = None, limit: int = PUBLISHED
+    ) -> list[Record]:
+        """The newest records that the city publishes: what was advised, decided, and came of it."""
+        permit = self.permit("internal:publish", RUN)
+        return self.running.store.records(permit, kind, where, limit, newest=True)
 
     def published_one(self, kind: str, record_id: str) -> Record:
         """One of them. Raises NotFound."""

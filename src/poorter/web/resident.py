@@ -15,7 +15,7 @@ from poorter.jobs import indicator_urn
 from poorter.store.contract import Record
 from poorter.systems.shape import Indicator
 from poorter.web.charting import draw_spark
-from poorter.web.page import Visit
+from poorter.web.page import PUBLISHED, Visit
 
 SHOWN = 100
 
@@ -34,7 +34,7 @@ async def home(visit: Visit) -> Response:
         busy=[p for p in streets if p["level"] in ("busy", "very-busy")],
         quiet=[p for p in streets if p["level"] == "quiet"],
         crowds=crowds_now,
-        decisions=_newest(visit.pages.published("decision"))[:3],
+        decisions=visit.pages.published("decision", limit=3),
         goals=goal_views(visit),
         name_of=name_of(visit),
     )
@@ -47,8 +47,8 @@ async def crowds(visit: Visit) -> Response:
 
 async def decisions(visit: Visit) -> Response:
     """The newest decisions."""
-    found = _newest(visit.pages.published("decision"))[:SHOWN]
-    return visit.render("decisions.html", decisions=found, name_of=name_of(visit))
+    found = visit.pages.published("decision", limit=SHOWN)
+    return visit.render("decisions.html", decisions=found, shown=SHOWN, name_of=name_of(visit))
 
 
 async def decision(visit: Visit) -> Response:
@@ -105,7 +105,7 @@ def goal_views(visit: Visit) -> list[dict[str, Any]]:
                 "targets": [_target(visit, goal, target) for target in goal.targets],
                 "purposes": [policy.purposes[p] for p in sorted(purposes)],
                 "decisions": _newest(decided)[:5],
-                "decided": len(decided),
+                "decided": visit.speech.counted(len(decided), PUBLISHED),
             }
         )
     return views

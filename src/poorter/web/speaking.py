@@ -175,6 +175,11 @@ class Speech:
             f"{self.span(self.now_us - at_us)} oud", f"{self.span(self.now_us - at_us)} old"
         )
 
+    def counted(self, count: int, limit: int) -> str:
+        """A count that stopped at `limit`."""
+        text = self.number(count)
+        return text if count < limit else self.say(f"{text} of meer", f"{text} or more")
+
     def days(self, count: int | None) -> str:
         """A number of days; a dash for no limit."""
         if count is None:

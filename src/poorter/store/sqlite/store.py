@@ -140,20 +140,21 @@ class SqliteStore:
         where: Mapping[str, str] | None = None,
         limit: int = PAGE_MAX,
         after: str | None = None,
+        newest: bool = False,
     ) -> list[c.Record]:
-        """Records of a kind by ascending id."""
+        """Records of a kind by ascending id, or newest first."""
         permit.check("read", self.clock.now_us())
         if permit.rule(f"record:{kind}") is None:
             return []
         sql = "SELECT * FROM record r WHERE r.kind = ? AND r.id > ?"
-        values: list[object] = [kind, after or ""]
+        values: list[object] = [kind, "" if newest else after or ""]
         for key, value in (where or {}).items():
             sql += (
                 " AND EXISTS (SELECT 1 FROM record_key k WHERE k.kind = r.kind AND k.key = ? "
                 "AND k.value = ? AND k.id = r.id)"
             )
             values += [key, value]
-        sql += " ORDER BY r.id LIMIT ?"
+        sql += f" ORDER BY {'r.created_us DESC, r.id' if newest else 'r.id'} LIMIT ?"
         values.append(min(limit, PAGE_MAX))
         return [_record(row) for row in self._reader().execute(sql, tuple(values))]
 
