@@ -74,9 +74,7 @@ class Pages:
             try:
                 self._take(visit)
                 return await handler(visit)
-            except Unauthenticated as wrong:
-                if request.url.path.endswith("/login"):
-                    return visit.error(wrong)
+            except Unauthenticated:
                 return RedirectResponse(f"/{language}/login", 303)
             except CityError as wrong:
                 return visit.error(wrong)

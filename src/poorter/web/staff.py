@@ -9,7 +9,7 @@ import secrets
 
 from starlette.responses import Response
 
-from poorter.city.errors import Denied, NotFound
+from poorter.city.errors import Denied, NotFound, Unauthenticated
 from poorter.gate.genesis import RUN
 from poorter.identity.rates import Rates
 from poorter.identity.sessions import COOKIE, SESSION_HOURS_MAX, Officer, Session, log_in
@@ -25,10 +25,7 @@ _TRIES = Rates(1 / 6, 10)
 async def login(visit: Visit) -> Response:
     """The form, and a session."""
     if visit.request.method == "GET":
-        token = secrets.token_urlsafe(24)
-        page = visit.render("login.html", form_token=token)
-        _cookie(visit, page, FORM_COOKIE, token)
-        return page
+        return _form(visit, wrong=False)
     fields = await visit.form()
     kept = visit.request.cookies.get(FORM_COOKIE, "")
     if not kept or not hmac.compare_digest(kept.encode(), fields.get("form", "").encode()):
@@ -41,11 +38,21 @@ async def login(visit: Visit) -> Response:
     except NotFound:
         officer = None
     password = fields.get("password", "")
-    session, cookie = await asyncio.to_thread(log_in, officer, password, visit.speech.now_us)
+    try:
+        session, cookie = await asyncio.to_thread(log_in, officer, password, visit.speech.now_us)
+    except Unauthenticated:
+        return _form(visit, wrong=True)
     await _write(visit, PutRecord("session", session.id, session.to_doc(), 0), session, "begun")
     page = visit.redirect("control")
     _cookie(visit, page, COOKIE, cookie)
     page.delete_cookie(FORM_COOKIE, path="/")
+    return page
+
+
+def _form(visit: Visit, wrong: bool) -> Response:
+    token = secrets.token_urlsafe(24)
+    page = visit.render("login.html", 401 if wrong else 200, form_token=token, wrong=wrong)
+    _cookie(visit, page, FORM_COOKIE, token)
     return page
 
 
