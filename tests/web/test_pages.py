@@ -255,6 +255,20 @@ def test_each_thing_a_system_can_do_has_a_form_derived_from_its_fields(tmp_path:
     asyncio.run(run())
 
 
+def test_where_it_is_quiet_is_asked_near_a_street(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with browsing(tmp_path) as (_, client):
+            page = await client.get("/en/crowds?near=5.3,52.6")
+            assert page.status_code == 200
+            check_html("crowds", page.text, "en")
+            assert "Quietest first" in page.text
+            wrong = await client.get("/en/crowds?near=moon")
+            assert 'role="alert"' in wrong.text
+            assert "Quietest first" not in wrong.text
+
+    asyncio.run(run())
+
+
 def test_where_there_is_no_page_that_is_told_in_words(tmp_path: Path) -> None:
     async def run() -> None:
         async with browsing(tmp_path) as (_, client):

@@ -14,6 +14,8 @@ from markupsafe import Markup
 WIDTH, HEIGHT = 900, 640
 CELLS = 12
 _PAD = 36
+#: where a name may stand, from the middle of its quarter; the first of the best is taken
+_SHIFTS = (0.0, 40.0, -40.0, 70.0, -70.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,9 @@ def draw_map(
     if cell_href:
         parts += _cells(projection, cell_href)
     parts += [_mark(mark, projection) for mark in sorted(marks, key=lambda m: m.chosen)]
-    parts += [_label(g, projection) for g in grounds if g.label and g.kind == "Neighbourhood"]
+    taken = [projection.xy(mark.position) for mark in marks]
+    named = [g for g in grounds if g.label and g.kind == "Neighbourhood"]
+    parts += [_label(ground, projection, taken) for ground in named]
     if target is not None:
         parts.append(_target(projection.xy(target)))
     return Markup("".join([*parts, "</svg>"]))  # noqa: S704 - every text in it was escaped
@@ -123,10 +127,16 @@ def _points(line: Sequence[Sequence[float]], projection: Projection) -> str:
     return " ".join(f"{x},{y}" for x, y in map(projection.xy, line))
 
 
-def _label(ground: Ground, projection: Projection) -> str:
+def _label(ground: Ground, projection: Projection, taken: Sequence[tuple[float, float]]) -> str:
+    """The name in the middle, or above or below it where marks would lie under the name."""
     found = [projection.xy(p) for p in _positions(ground.geometry)]
     x = sum(p[0] for p in found) / len(found)
-    y = sum(p[1] for p in found) / len(found)
+    middle = sum(p[1] for p in found) / len(found)
+    half = 5.0 * len(ground.label)
+    y = min(
+        (middle + shift for shift in _SHIFTS),
+        key=lambda at: sum(abs(x - mx) < half + 12 and abs(at - 5 - my) < 20 for mx, my in taken),
+    )
     return f'<text class="quarter-name" x="{x:.0f}" y="{y:.0f}">{escape(ground.label)}</text>'
 
 

@@ -14,7 +14,7 @@ from poorter.city.errors import CityError, Invalid
 from poorter.city.time import MINUTE_US, SECOND_US, format_us
 from poorter.web.drawing import draw_map
 from poorter.web.page import Visit
-from poorter.web.scene import grounds, parking_marks
+from poorter.web.scene import grounds, parking_marks, spot
 
 ACTS = ("cancel", "extend", "arrive", "occupied")
 
@@ -39,7 +39,7 @@ async def find(visit: Visit) -> Response:
         parking_marks(visit, places, link),
         visit.speech.say("Kaart: kies waar u moet zijn", "Map: choose where you must be"),
         link,
-        _spot(destination),
+        spot(destination),
     )
     named = [(p["name"], p["location"]) for p in (streets["places"] if streets else [])]
     named += [(p["name"], p["location"]) for p in places]
@@ -56,16 +56,6 @@ async def find(visit: Visit) -> Response:
         wrong=wrong,
         map=map_,
     )
-
-
-def _spot(text: str) -> tuple[float, float] | None:
-    """The chosen spot, for the map; what is no position is told with the result."""
-    parts = text.split(",")
-    try:
-        longitude, latitude = (float(part) for part in parts)
-    except ValueError:
-        return None
-    return (longitude, latitude) if abs(longitude) <= 180 and abs(latitude) <= 90 else None
 
 
 async def _found(visit: Visit, destination: str) -> dict[str, Any] | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from poorter.city.errors import NotFound
+from poorter.city.errors import CityError, NotFound
 from poorter.city.query import HistoryQuery
 from poorter.gate.genesis import RUN, RUN_GOAL
 from poorter.gate.policy import Goal, Target
@@ -15,7 +15,9 @@ from poorter.jobs import indicator_urn
 from poorter.store.contract import Record
 from poorter.systems.shape import Indicator
 from poorter.web.charting import draw_spark
+from poorter.web.drawing import draw_map
 from poorter.web.page import PUBLISHED, Visit
+from poorter.web.scene import crowd_marks, grounds, spot
 
 SHOWN = 100
 
@@ -41,8 +43,33 @@ async def home(visit: Visit) -> Response:
 
 
 async def crowds(visit: Visit) -> Response:
-    """How busy, and where it is quiet."""
-    return visit.render("crowds.html", found=await visit.ask("crowds", "now"))
+    """How busy, and where it is quiet: in all of the city, or near a street."""
+    found = await visit.ask("crowds", "now")
+    streets = found["places"] if found else []
+    near = visit.request.query_params.get("near", "")
+    quiet, wrong = None, None
+    if near:
+        try:
+            quiet = await visit.ask("crowds", "quiet", near=near)
+        except CityError as error:
+            wrong = error
+    link = visit.href("crowds") + "?near={place}"
+    title = visit.speech.say("Kaart: kies een straat", "Map: choose a street")
+    return visit.render(
+        "crowds.html",
+        found=found,
+        streets=streets,
+        near=near,
+        quiet=quiet,
+        wrong=wrong,
+        map=draw_map(
+            grounds(visit),
+            crowd_marks(visit, streets, link),
+            title,
+            link,
+            spot(near),
+        ),
+    )
 
 
 async def decisions(visit: Visit) -> Response:

@@ -81,3 +81,13 @@ def crowd_marks(
         title = f"{place['name']}: {word}"
         marks.append(Mark((lon, lat), title, link, tone, share, place["sensor"] == chosen, True))
     return marks
+
+
+def spot(text: str) -> tuple[float, float] | None:
+    """The chosen spot, for the map; None for what is no position."""
+    parts = text.split(",")
+    try:
+        longitude, latitude = (float(part) for part in parts)
+    except ValueError:
+        return None
+    return (longitude, latitude) if abs(longitude) <= 180 and abs(latitude) <= 90 else None
