@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any
@@ -23,12 +24,15 @@ from poorter.city.errors import CityError, Denied, Invalid, Unavailable
 from poorter.city.limits import COMMIT_CHANGES_MAX, IDEMPOTENCY_HOURS, WRITE_QUEUE_MAX
 from poorter.city.time import HOUR_US
 from poorter.gate.permit import Permit
-from poorter.store.contract import Change, Committed, Event, ObserveResult
+from poorter.store.contract import Change, Committed, Event, Observe, ObserveResult
 from poorter.store.sqlite.apply import Applier
 from poorter.store.sqlite.recent import Recent
 
 Listener = Callable[[Sequence[Event]], None]
 Answer = Committed | CityError
+#: above this a sync would hold up the loop
+NEAR_SYNC_S_MAX = 0.004
+NEAR_WEIGHT_MAX = 200
 _WRITING = frozenset(("write", "command", "decide", "administer"))
 
 
@@ -50,8 +54,18 @@ class Job:
         self.loop = loop
 
 
+class _Refused(Exception):  # noqa: N818 - it is no error: the group is done again
+    """One change of a group that was not kept apart is refused."""
+
+
 class Writer:
-    """A thread that owns the writing connection."""
+    """Writes in groups: on a thread, or for small changes of an event loop on the loop itself.
+
+    A thread that applies changes statement by statement hands the interpreter to and fro with the
+    loop at each one, which costs five times what the statements do. So small changes are applied
+    where they come from, a whole group in one go, as long as the disk syncs quickly and the thread
+    is not busy with something large.
+    """
 
     def __init__(self, connection: apsw.Connection, clock: CommittedClock, recent: Recent) -> None:
         self._connection = connection
@@ -60,6 +74,10 @@ class Writer:
         self._recent = recent
         self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._closed = False
+        self._lock = threading.Lock()  # whoever writes holds it
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._near: list[Job] = []  # small changes of the loop, for its next turn
+        self._sync_s = 0.0
         self._applier = Applier(connection)
         (sequence,) = next(self._run("SELECT coalesce(max(sequence), 0) FROM event"))
         self.sequence = int(sequence)
@@ -74,14 +92,44 @@ class Writer:
         job.permit.check(job.permit.action, self._clock.now_us())
         if self._closed:
             raise Unavailable("the store is closing")
-        if self._queue.qsize() >= WRITE_QUEUE_MAX:
+        if self._queue.qsize() + len(self._near) >= WRITE_QUEUE_MAX:
             raise Unavailable("too much waits to be written; try again in a moment")
-        self._queue.put(job)
+        if self._is_near(job):
+            self._near.append(job)
+            if len(self._near) == 1 and job.loop is not None:
+                job.loop.call_soon(self._write_near)
+        else:
+            self._queue.put(job)
+
+    def _is_near(self, job: Job) -> bool:
+        """Whether the loop itself is to write it."""
+        if job.loop is None or self._sync_s > NEAR_SYNC_S_MAX:
+            return False
+        if self._loop is None or self._loop.is_closed():
+            self._loop = job.loop
+        return job.loop is self._loop and _weight(job.change) <= NEAR_WEIGHT_MAX
+
+    def _write_near(self) -> None:
+        """The loop's turn: all that came since, as one group. Never waits for the thread."""
+        jobs, self._near = self._near, []
+        if not jobs:
+            return
+        if not self._lock.acquire(blocking=False):
+            for job in jobs:
+                self._queue.put(job)
+            return
+        try:
+            self._commit(jobs)
+        finally:
+            self._lock.release()
 
     def close(self) -> None:
         """Write what is queued, then stop."""
         if not self._closed:
             self._closed = True
+            near, self._near = self._near, []
+            for job in near:
+                self._queue.put(job)
             self._queue.put(None)
             self._thread.join()
 
@@ -89,7 +137,8 @@ class Writer:
         while True:
             jobs, last = self._take()
             if jobs:
-                self._commit(jobs)
+                with self._lock:
+                    self._commit(jobs)
             if last:
                 return
 
@@ -111,11 +160,18 @@ class Writer:
         now_us = self._clock.now_us()
         before = self.sequence
         try:
-            list(self._run("BEGIN IMMEDIATE"))
             events: list[Event] = []
-            answers = [self._apply(job, now_us, events) for job in jobs]
+            try:
+                answers = self._group(jobs, now_us, events, apart=False)
+            except _Refused:
+                self._roll_back()
+                self.sequence = before
+                events = []
+                answers = self._group(jobs, now_us, events, apart=True)
             self._write_events(events)
+            began = time.perf_counter()
             list(self._run("COMMIT"))
+            self._sync_s += ((time.perf_counter() - began) - self._sync_s) / 16
         except apsw.Error as wrong:
             self._roll_back()
             self.sequence = before
@@ -129,25 +185,40 @@ class Writer:
             for listener in tuple(self.listeners):
                 listener(events)
 
-    def _apply(self, job: Job, now_us: int, events: list[Event]) -> Answer:
+    def _group(
+        self, jobs: list[Job], now_us: int, events: list[Event], *, apart: bool
+    ) -> list[Answer]:
+        """Apply all jobs in one transaction.
+
+        Nearly always all of them succeed, so the first try keeps them not `apart`: no savepoint
+        each. When one is refused (_Refused) all of it is done again, each in its own savepoint.
+        """
+        list(self._run("BEGIN IMMEDIATE"))
+        return [self._apply(job, now_us, events, apart) for job in jobs]
+
+    def _apply(self, job: Job, now_us: int, events: list[Event], apart: bool) -> Answer:
         change = job.change
         outbox = self._applier.outbox.pending
         if change.idempotency_key is not None:
             known = self._replay(change.idempotency_key)
             if known is not None:
                 return known
-        list(self._run("SAVEPOINT change"))
+        if apart:
+            list(self._run("SAVEPOINT change"))
         try:
             results = tuple(self._applier.apply(op, job.permit, now_us) for op in change.ops)
             sequence = self.sequence + len(outbox)
             if change.idempotency_key is not None:
                 self._remember(change.idempotency_key, results, sequence, now_us)
         except (CityError, apsw.ConstraintError, apsw.TooBigError) as wrong:
+            if not apart:
+                raise _Refused from wrong
             list(self._run("ROLLBACK TO change"))
             list(self._run("RELEASE change"))
             self._applier.forget()
             return wrong if isinstance(wrong, CityError) else Invalid(f"cannot be stored: {wrong}")
-        list(self._run("RELEASE change"))
+        if apart:
+            list(self._run("RELEASE change"))
         for kind, urn, types, names in outbox:
             self.sequence += 1
             event = Event(self.sequence, now_us, kind, urn, types, names)  # type: ignore[arg-type]
@@ -205,6 +276,11 @@ def _words(wrong: apsw.Error) -> str:
     if isinstance(wrong, apsw.IOError):
         return "the disk did not take the write; nothing was written"
     return f"the store cannot write now: {type(wrong).__name__}"
+
+
+def _weight(change: Change) -> int:
+    """How much work a change is, in ops."""
+    return sum(len(op.readings) if isinstance(op, Observe) else 1 for op in change.ops)
 
 
 def _answer(answered: list[tuple[Job, Answer]]) -> None:
