@@ -102,6 +102,9 @@ def test_find_reserve_and_cancel_without_script(tmp_path: Path) -> None:
             form = {"place": hidden(page.text, "place"), "arrival": hidden(page.text, "arrival")}
             made = await client.post("/nl/parking/reserve", data=form)
             assert made.status_code == 200
+            other = re.search(r'<a href="([^"]+)" hreflang="en"', made.text)
+            assert other
+            assert (await client.get(other[1])).status_code == 200, "no dead end after a form"
             token = hidden(made.text, "token")
             assert token in made.text
             shown = await client.post("/en/parking/mine", data={"token": token})

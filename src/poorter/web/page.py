@@ -36,6 +36,12 @@ HEADERS = {
     "referrer-policy": "same-origin",
     "cache-control": "no-store",
 }
+#: forms whose address shows nothing by itself, and where to look instead
+AFTER_FORMS = (
+    ("control/goals/", "goals"),
+    ("control/", "control"),
+    ("parking/reserve", "parking/mine"),
+)
 #: systems with pages made for them; others get pages derived from what they declare
 OWN_PAGES = ("parking", "crowds")
 ENGLISH = Markup(' lang="en"')
@@ -204,11 +210,14 @@ class Visit:
         ]
 
     def other(self) -> str:
-        """This same page in the other language."""
+        """This same page in the other language; after a form, where one sees what it did."""
         other = "en" if self.language == "nl" else "nl"
-        path = self.request.url.path.split("/", 2)[2]
+        path = self.request.url.path.removeprefix("/").partition("/")[2]
+        if self.request.method != "GET":
+            after = next((to for start, to in AFTER_FORMS if path.startswith(start)), path)
+            return f"/{other}/{after}"
         query = f"?{self.request.url.query}" if self.request.url.query else ""
-        return f"/{other}/{path}{query if self.request.method == 'GET' else ''}"
+        return f"/{other}/{path}{query}"
 
     def render(self, template: str, status: int = 200, **found: Any) -> Response:
         """The page."""
