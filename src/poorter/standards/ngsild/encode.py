@@ -56,6 +56,24 @@ def encode_entity(entity: StoredEntity, form: Form) -> bytes:
     return b",".join(parts) + b"}"
 
 
+_plain: dict[int, tuple[StoredEntity, bytes]] = {}
+_PLAIN_MAX = 20_000
+_PLAIN_FORM = Form()
+
+
+def encode_plain(entity: StoredEntity) -> bytes:
+    """The normalised form under the core context. A store hands out the very same object while
+    nothing has changed; then the bytes are the same too."""
+    known = _plain.get(id(entity))
+    if known is not None and known[0] is entity:
+        return known[1]
+    body = encode_entity(entity, _PLAIN_FORM)
+    if len(_plain) >= _PLAIN_MAX:
+        _plain.clear()
+    _plain[id(entity)] = (entity, body)
+    return body
+
+
 def encode_entities(entities: tuple[StoredEntity, ...], form: Form) -> bytes:
     """A list of entities as JSON."""
     return b"[" + b",".join([encode_entity(entity, form) for entity in entities]) + b"]"

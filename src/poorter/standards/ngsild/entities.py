@@ -22,7 +22,7 @@ from poorter.standards.ngsild.decode import (
     parse_instances,
     parse_types,
 )
-from poorter.standards.ngsild.encode import Form, encode_entities, encode_entity
+from poorter.standards.ngsild.encode import Form, encode_entities, encode_entity, encode_plain
 from poorter.standards.ngsild.face import NO_CONTENT, Face, json_answer
 from poorter.standards.ngsild.merge import merged, nulls
 from poorter.standards.ngsild.params import check_names, flag, parse_form, parse_query
@@ -56,7 +56,8 @@ async def retrieve(face: Face, request: Request, urn: str) -> Answer:
     if form.only is not None and not any(a.name in form.only for a in entity.attributes):
         raise NotFound(f"{urn} has none of these attributes")
     await face.before_leaving(permit, (entity,))
-    return Answer(200, encode_entity(entity, form), wanted.headers)
+    body = encode_plain(entity) if form is _PLAIN_FORM else encode_entity(entity, form)
+    return Answer(200, body, wanted.headers)
 
 
 async def query(face: Face, request: Request) -> Answer:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import apsw
 
 from poorter.gate.permit import Permit, TypeRule
@@ -61,20 +63,26 @@ def reduced(attributes: tuple[StoredAttribute, ...], rule: TypeRule) -> tuple[St
 def recent_entity(
     connection: apsw.Connection, recent: Recent, permit: Permit, urn: str
 ) -> StoredEntity | None:
-    """One entity, out of the rows read lately where it is among them."""
-    row = recent.get(urn)
-    if row is None:
+    """One entity, out of those read lately where it is among them."""
+    whole = recent.get(urn)
+    if whole is None:
         generation = recent.generation
         found = next(iter(list(connection.execute(_ENTITY, (urn,)))), None)
         if found is None:
             return None
-        number, *head = found
-        row = (*head, all_attributes(connection, number))
-        recent.keep(urn, row, generation)
-    types_text, scopes, version, created_us, modified_us, attributes = row
-    types = tuple(types_text.split(" "))
-    rule = permit.rule_of(types)
+        number, types, scopes, version, created_us, modified_us = found
+        whole = StoredEntity(
+            urn,
+            tuple(types.split(" ")),
+            tuple(scopes.split()),
+            version,
+            created_us,
+            modified_us,
+            all_attributes(connection, number),
+        )
+        recent.keep(urn, whole, generation)
+    rule = permit.rule_of(whole.types)
     if rule is None:
         return None
-    kept = reduced(attributes, rule)
-    return StoredEntity(urn, types, tuple(scopes.split()), version, created_us, modified_us, kept)
+    kept = reduced(whole.attributes, rule)
+    return whole if kept is whole.attributes else replace(whole, attributes=kept)

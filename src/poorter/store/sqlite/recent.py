@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: EUPL-1.2
-"""Entities read lately, as rows, so that reading them again asks nothing of SQLite.
+"""Entities read lately, whole, so that reading them again asks nothing of SQLite.
 
 A row is kept only while no commit has touched its entity. The writer forgets what it touched after
 the commit and before it answers, so whoever got an answer reads what they wrote.
@@ -9,19 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from poorter.store.contract import Event, StoredAttribute
+from poorter.store.contract import Event, StoredEntity
 
 KEPT_MAX = 20_000
-
-#: (types, scopes, version, created_us, modified_us, all attributes)
-Row = tuple[str, str, int, int, int, tuple[StoredAttribute, ...]]
 
 
 class Recent:
     """Rows by id. Safe for many readers and one writer."""
 
     def __init__(self) -> None:
-        self._rows: dict[str, Row] = {}
+        self._rows: dict[str, StoredEntity] = {}
         self._generation = 0
 
     @property
@@ -29,11 +26,11 @@ class Recent:
         """Changes with each commit that touched anything: take it before reading."""
         return self._generation
 
-    def get(self, urn: str) -> Row | None:
+    def get(self, urn: str) -> StoredEntity | None:
         """The row, if it is still true."""
         return self._rows.get(urn)
 
-    def keep(self, urn: str, row: Row, generation: int) -> None:
+    def keep(self, urn: str, row: StoredEntity, generation: int) -> None:
         """Keep what was read at `generation`.
 
         Set first, looked at after: a commit in between either finds the row and forgets it, or
