@@ -2,6 +2,7 @@
 """A ledger on disk: what is done to it shows, and where; a crash loses nothing."""
 
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -235,3 +236,28 @@ def test_paths_are_those_of_the_specification() -> None:
     assert number_path(1_234_067) == "x001/x234/067"
     assert number_path(0) == "000"
     assert number_path(1000) == "x001/000"
+
+
+def test_two_steps_at_once_make_one_tree(tmp_path: Path) -> None:
+    """A stop may take its last step while one still runs: neither may see half of the other."""
+    known: list[bytes] = []
+    work = sequencer(tmp_path, known)
+    failed: list[BaseException] = []
+
+    def step() -> None:
+        try:
+            work.step()
+        except Exception as wrong:  # noqa: BLE001 - told below, in the test's own thread
+            failed.append(wrong)
+
+    for start in range(0, COUNT, 35):
+        known += LEAVES[start : start + 35]
+        threads = [threading.Thread(target=step) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert failed == []
+    report = verify(tmp_path)
+    assert report.intact, report.findings
+    assert report.leaves == COUNT

@@ -7,6 +7,7 @@ derived, so a crash at any step is mended by going on from the last checkpoint t
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,7 +26,7 @@ Source = Callable[[int, int], list[tuple[int, bytes]]]
 
 
 class Sequencer:
-    """Brings tiles and checkpoint up to the store. One per city; not safe for two threads."""
+    """Brings tiles and checkpoint up to the store. One per city."""
 
     def __init__(
         self,
@@ -41,6 +42,7 @@ class Sequencer:
         self._key = key
         self._clock = clock
         self._ring = ring
+        self._lock = threading.Lock()
         self.tiles = Tiles(folder)
         self._frontier = Frontier()
         self.checkpoint = Checkpoint(self.origin, 0, self._frontier.root())
@@ -48,6 +50,10 @@ class Sequencer:
 
     def step(self) -> Checkpoint:
         """Take in what was committed since; sign a checkpoint if that was anything."""
+        with self._lock:  # the last step at a stop may meet one that still runs in its thread
+            return self._step()
+
+    def _step(self) -> Checkpoint:
         while True:
             rows = self._source(self._frontier.size, BATCH)
             if not rows:
