@@ -46,6 +46,15 @@ def test_governing_from_the_command_line(
         assert "from now on" in run("rotate", use)
     assert len(read_ring(read_config(city).paths_keys)) == before + 2
     assert re.search(r"\d+ leaves, all signed", run("ledger", "verify"))
+    kept = tmp_path / "checkpoint"
+    kept.write_bytes((city / "data" / "ledger" / "checkpoint").read_bytes())
+    run("officer", "late")
+    assert "all signed" in run("ledger", "verify", "--known", str(kept))
+    lines = kept.read_text().split("\n")
+    kept.write_text("\n".join([lines[0], str(int(lines[1]) + 1), *lines[2:]]))
+    arguments = ["ledger", "verify", "--known", str(kept), "--city", str(city)]
+    assert main(arguments) == 2
+    capsys.readouterr()
     assert "copied" in run("backup", str(tmp_path / "copy"))
     assert (tmp_path / "copy" / "city.db").exists()
     assert not list((tmp_path / "copy").rglob("*.key"))

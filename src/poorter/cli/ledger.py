@@ -16,10 +16,16 @@ from poorter.running import LEDGER_FOLDER
 
 
 def verify(arguments: argparse.Namespace) -> int:
-    """Verify every leaf, tile and signature; 2 when something is wrong."""
+    """Verify every leaf, tile and signature, and that checkpoints kept from earlier still hold; 2
+    when something is wrong."""
     config = read_config(arguments.city)
     keys = _ledger_keys(config.paths_keys)
-    report = verify_ledger(config.paths_data / LEDGER_FOLDER, keys, config.ledger_origin)
+    try:
+        known = [file.read_bytes() for file in arguments.known]
+    except OSError as wrong:
+        raise Invalid(f"{wrong.filename} can't be read: {wrong.strerror}") from None
+    folder = config.paths_data / LEDGER_FOLDER
+    report = verify_ledger(folder, keys, config.ledger_origin, known=known)
     for finding in report.findings:
         where = "the tree" if finding.index is None else f"leaf {finding.index}"
         print(f"{where}: {finding.what}")

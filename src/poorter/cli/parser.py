@@ -108,6 +108,14 @@ def _loading_verbs(verbs: Verbs) -> None:
 def _ledger_verbs(verbs: Verbs) -> None:
     verb = _verb(verbs, "ledger", "Verify the whole ledger against its keys.", ledger.verify)
     verb.add_argument("what", choices=["verify"])
+    verb.add_argument(
+        "--known",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="a checkpoint kept from earlier: the tree must extend it (repeatable)",
+    )
     verify = _verb(verbs, "verify", "Verify a receipt offline.", ledger.verify_receipt)
     verify.add_argument("file", type=Path, help="the receipt")
     verify.add_argument("--keys", type=Path, help="the city's public keys (keys/ring.json)")
