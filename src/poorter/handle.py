@@ -16,7 +16,7 @@ from poorter.gate.permit import Action, Permit
 from poorter.gate.uses import Uses
 from poorter.store import contract as c
 from poorter.stream.local import LocalStream
-from poorter.systems.city import Changed, Held, Mean
+from poorter.systems.city import Changed, Held, Mean, Own
 
 
 class LocalCity:
@@ -34,6 +34,7 @@ class LocalCity:
         clock: Clock,
         processor: str,
         purpose: str,
+        own: Own | None = None,
     ) -> None:
         self._store = store
         self._gate = gate
@@ -43,6 +44,7 @@ class LocalCity:
         self.clock = clock
         self.processor = processor
         self.purpose = purpose
+        self.own = own or Own()
 
     def _permit(self, action: Action) -> Permit:
         permit = self._gate.permit(self.processor, self.purpose, action)

@@ -21,10 +21,12 @@ from poorter.store.contract import Store
 from poorter.store.policy import PolicyStore
 from poorter.store.sqlite import open_store
 from poorter.stream.local import LocalStream
-from poorter.systems.catalogue import load_systems
+from poorter.systems.catalogue import load_systems, settings_of
+from poorter.systems.city import Own
 from poorter.systems.shape import System
 
 LEDGER_FOLDER = "ledger"
+MODELS_FOLDER = "models"
 
 
 @dataclass(slots=True)
@@ -43,6 +45,7 @@ class Running:
     sequencer: Sequencer
     stream: LocalStream
     systems: tuple[System, ...]
+    own: dict[str, Own]
 
     def city(self, processor: str, purpose: str) -> LocalCity:
         """The city handle of one (processor, purpose)."""
@@ -55,6 +58,7 @@ class Running:
             self.clock,
             processor,
             purpose,
+            self.own.get(processor),
         )
 
     def city_of(self, system: System) -> LocalCity:
@@ -140,6 +144,13 @@ def _wire(config: Config, store: Store) -> Running:
         ),
         stream=LocalStream(store),
         systems=systems,
+        own={system.processor: _own(config, system) for system in systems},
     )
     running.load_credentials()
     return running
+
+
+def _own(config: Config, system: System) -> Own:
+    given = config.systems_settings.get(system.name, {})
+    folder = config.paths_data / MODELS_FOLDER
+    return Own(settings_of(system, given), config.city_time_zone, folder)

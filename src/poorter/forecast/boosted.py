@@ -43,6 +43,10 @@ class Model(Protocol):
         """(change, spread) for rows[n, feature]."""
         ...
 
+    def state(self) -> dict[str, Any]:
+        """All of it as plain JSON data, for `restored`."""
+        ...
+
 
 def fit(kind: Kind, rows: Rows, change: NDArray[np.float64], names: list[str]) -> Model:
     """Train on rows[n, feature] and what then happened. Rows without an outcome must be left out.
@@ -55,7 +59,12 @@ def fit(kind: Kind, rows: Rows, change: NDArray[np.float64], names: list[str]) -
         chosen = np.random.default_rng(1).choice(len(rows), ROWS_MAX, replace=False)
         chosen.sort()
         rows, change = rows[chosen], change[chosen]
-    return _Trees(rows, change, names) if kind == "boosted" else _Ridge(rows, change)
+    return _Trees.fit(rows, change, names) if kind == "boosted" else _Ridge.fit(rows, change)
+
+
+def restored(kind: Kind, state: dict[str, Any]) -> Model:
+    """The model that `state` was taken of. Raises: Unsupported as `fit` does."""
+    return _Trees.restored(state) if kind == "boosted" else _Ridge.restored(state)
 
 
 def available() -> Kind:
@@ -67,21 +76,40 @@ def available() -> Kind:
     return "boosted"
 
 
+def _lightgbm() -> Any:
+    try:
+        import lightgbm
+    except (ImportError, OSError) as missing:
+        raise Unsupported(
+            f"boosted forecasts need the extra poorter[parking] and libgomp1: {missing}"
+        ) from None
+    return lightgbm
+
+
 class _Trees:
-    def __init__(self, rows: Rows, change: NDArray[np.float64], names: list[str]) -> None:
-        try:
-            import lightgbm
-        except (ImportError, OSError) as missing:
-            raise Unsupported(
-                f"boosted forecasts need the extra poorter[parking] and libgomp1: {missing}"
-            ) from None
+    def __init__(self, middle: Any, spread: Any) -> None:
+        self._middle, self._spread = middle, spread
+
+    @classmethod
+    def fit(cls, rows: Rows, change: NDArray[np.float64], names: list[str]) -> _Trees:
+        lightgbm = _lightgbm()
         category = [names.index("place")]
         data = lightgbm.Dataset(rows, change, categorical_feature=category, free_raw_data=False)
-        self._middle = lightgbm.train(_PARAMETERS, data, ROUNDS)
-        error = np.abs(change - self._middle.predict(rows))
+        middle = lightgbm.train(_PARAMETERS, data, ROUNDS)
+        error = np.abs(change - middle.predict(rows))
         parameters = _PARAMETERS | {"objective": "quantile", "alpha": 0.8, "num_leaves": 31}
         errors = lightgbm.Dataset(rows, error, categorical_feature=category)
-        self._spread = lightgbm.train(parameters, errors, SPREAD_ROUNDS)
+        return cls(middle, lightgbm.train(parameters, errors, SPREAD_ROUNDS))
+
+    @classmethod
+    def restored(cls, state: dict[str, Any]) -> _Trees:
+        booster = _lightgbm().Booster
+        return cls(booster(model_str=state["middle"]), booster(model_str=state["spread"]))
+
+    def state(self) -> dict[str, Any]:
+        """Both ensembles in LightGBM's own text."""
+        middle, spread = self._middle.model_to_string(), self._spread.model_to_string()
+        return {"middle": middle, "spread": spread}
 
     def predict(self, rows: Rows) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """(change, spread)."""
@@ -92,12 +120,20 @@ class _Trees:
 class _Ridge:
     """Linear in the filled rows, one slope for all places, reweighted towards absolute error."""
 
-    def __init__(self, rows: Rows, change: NDArray[np.float64]) -> None:
+    def __init__(self, mean: NDArray[np.float64], std: NDArray[np.float64]) -> None:
+        self._mean, self._std = mean, std
+        self._slope: NDArray[np.float64] = np.zeros(len(mean) + 1)
+        self._error: NDArray[np.float64] = np.zeros(len(mean) + 1)
+
+    @classmethod
+    def fit(cls, rows: Rows, change: NDArray[np.float64]) -> _Ridge:
         filled = np.nan_to_num(rows.astype(np.float64))
-        self._mean, self._std = filled.mean(axis=0), filled.std(axis=0) + 1e-9
-        x = self._standard(rows)
+        model = cls(filled.mean(axis=0), filled.std(axis=0) + 1e-9)
+        model._learn(model._standard(rows), change)
+        return model
+
+    def _learn(self, x: NDArray[np.float64], change: NDArray[np.float64]) -> None:
         weights = np.ones(len(x))
-        self._slope: NDArray[np.float64] = np.zeros(x.shape[1])
         for _ in range(3):
             weighted = x * weights[:, None]
             power = weighted.T @ x + 10.0 * np.eye(x.shape[1])
@@ -105,7 +141,22 @@ class _Ridge:
             weights = 1 / np.maximum(np.abs(change - x @ self._slope), 0.01)
         error = np.log(np.abs(change - x @ self._slope) + 1e-3)
         power = x.T @ x + 10.0 * np.eye(x.shape[1])
-        self._error = np.linalg.solve(power, x.T @ error)
+        self._error = np.asarray(np.linalg.solve(power, x.T @ error))
+
+    @classmethod
+    def restored(cls, state: dict[str, Any]) -> _Ridge:
+        model = cls(np.array(state["mean"]), np.array(state["std"]))
+        model._slope, model._error = np.array(state["slope"]), np.array(state["error"])
+        return model
+
+    def state(self) -> dict[str, Any]:
+        """Four vectors."""
+        return {
+            "mean": self._mean.tolist(),
+            "std": self._std.tolist(),
+            "slope": self._slope.tolist(),
+            "error": self._error.tolist(),
+        }
 
     def _standard(self, rows: Rows) -> NDArray[np.float64]:
         filled = (np.nan_to_num(rows.astype(np.float64)) - self._mean) / self._std

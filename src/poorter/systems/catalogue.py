@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib import import_module
 from importlib.metadata import entry_points
 from importlib.util import find_spec
+from typing import Any
 
 from poorter.city.errors import Invalid
 from poorter.city.text import Text
@@ -33,6 +34,25 @@ def _load(name: str) -> System:
     if found.api_version != API_VERSION:
         raise Invalid(f"{name} is made for version {found.api_version} of the extension point")
     return found
+
+
+def settings_of(system: System, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What [systems.NAME] in city.toml says, over the declared defaults.
+
+    Raises: Invalid for a setting that the system did not declare, or a value of another type.
+    """
+    declared = {setting.name: setting for setting in system.settings}
+    values = {name: setting.default for name, setting in declared.items()}
+    for name, value in given.items():
+        if name not in declared:
+            raise Invalid(f"there is no setting systems.{system.name}.{name}")
+        kind, choices = type(values[name]), declared[name].choices
+        if type(value) is not kind:
+            raise Invalid(f"systems.{system.name}.{name} must be of type {kind.__name__}")
+        if choices and value not in choices:
+            raise Invalid(f"systems.{system.name}.{name} must be one of {', '.join(choices)}")
+        values[name] = value
+    return values
 
 
 def policy_parts(

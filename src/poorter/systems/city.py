@@ -7,9 +7,10 @@ system that needs one it does not find says so and runs its reading half only.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
 
 from poorter.city.clock import Clock
 from poorter.city.entity import Attribute, Entity, Observation
@@ -44,11 +45,22 @@ class Held:
     holds: tuple[tuple[str, int, int], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Own:
+    """What a system is given for itself: its settings, the city's time zone, and a folder for what
+    it learnt (None: nowhere to keep it). What lies there may be lost; it is learnt again."""
+
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    time_zone: str = "UTC"
+    folder: Path | None = None
+
+
 class City(Protocol):
     """The city as one (processor, purpose) may know it. Every call passes the gate."""
 
     clock: Clock
     capabilities: frozenset[str]
+    own: Own
 
     async def entity(self, urn: str) -> Entity | None:
         """One entity, None when absent or hidden."""

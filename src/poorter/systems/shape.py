@@ -99,11 +99,13 @@ class Feed:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A number or text that a city may set in city.toml under [systems.NAME]."""
+    """A number or text that a city may set in city.toml under [systems.NAME]; of `choices` only,
+    where there are any."""
 
     name: str
     default: Any
     title: Text
+    choices: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ place, a time and a code.
 from __future__ import annotations
 
 from poorter.city.text import Text
-from poorter.systems.parking import actions, policy, views, work
+from poorter.systems.parking import actions, learning, policy, views, work
 from poorter.systems.parking.model import COUNT, PLACE
-from poorter.systems.shape import Feed, Field, Indicator, Job, Operation, System
+from poorter.systems.shape import Feed, Field, Indicator, Job, Operation, Setting, System
 
 _TOKEN = Field("token", "text", Text("Uw code", "Your code"))
 _BADGE = Field(
@@ -108,6 +108,7 @@ SYSTEM = System(
     operations=OPERATIONS,
     jobs=(
         Job("forecasts", 120, work.make_forecasts),
+        Job("learning", 3600, learning.learn_at_night),
         Job("signs", 10, work.advise_signs),
         Job("overflow", 60, work.advise_overflow),
         Job("reservations", 15, work.end_reservations),
@@ -122,4 +123,15 @@ SYSTEM = System(
         ),
     ),
     incidents=work.incidents,
+    settings=(
+        Setting(
+            learning.SETTING,
+            "seasonal",
+            Text(
+                "Hoe vooruit gekeken wordt: seasonal, of elke nacht geleerd: boosted of numpy",
+                "How to look ahead: seasonal, or learnt each night: boosted or numpy",
+            ),
+            learning.KINDS,
+        ),
+    ),
 )

@@ -12,8 +12,9 @@ from poorter.city.errors import Conflict
 from poorter.city.text import Text
 from poorter.city.time import DAY_US, HOUR_US, MINUTE_US, format_us
 from poorter.decide.advice import Proposal
-from poorter.forecast.seasonal import forecast, hourly
+from poorter.forecast.seasonal import forecast
 from poorter.systems.city import City
+from poorter.systems.parking.learning import counted, expected
 from poorter.systems.parking.model import (
     COUNT,
     FORECAST,
@@ -25,7 +26,6 @@ from poorter.systems.parking.policy import GATE_MANDATE, OFFICE, SIGN_MANDATE
 from poorter.systems.parking.rules import (
     Expected,
     at_moment,
-    hour_of,
     is_stuck,
     risk_full,
     wanted_sign,
@@ -51,14 +51,18 @@ INDICATOR_AHEAD_US = 30 * MINUTE_US
 
 
 async def make_forecasts(city: City) -> None:
-    """The coming hours of each place, from its past weeks."""
+    """The coming hours of each place: as learnt where that is so, else from its past weeks."""
     now_us = city.clock.now_us()
-    for place in await all_places(city):
-        means = await city.means(place.urn, COUNT, now_us - PAST_DAYS * DAY_US, HOUR_US)
-        series = hourly([(hour_of(m.start_us), m.mean) for m in means if m.mean is not None])
+    places = await all_places(city)
+    series = {place.urn: await counted(city, place, PAST_DAYS) for place in places}
+    kind, learnt = await expected(city, places, series)
+    for place in places:
         silent = place.freshness(now_us) == "silent"
         top = None if place.total is None else float(place.total)
-        points = [] if silent else forecast(*series, range(1, AHEAD_HOURS), highest=top)
+        points = [] if silent else learnt.get(place.urn, [])
+        algorithm = f"parking.{kind}/1" if points else FORECAST_ALGORITHM
+        if not points and not silent:
+            points = forecast(*series[place.urn], range(1, AHEAD_HOURS), highest=top)
         body = [
             {
                 "at": format_us(point.hour * HOUR_US + HOUR_US // 2),
@@ -76,7 +80,7 @@ async def make_forecasts(city: City) -> None:
                     Attribute("refParkingSite", place.urn, "Relationship"),
                     Attribute("forecast", body, "JsonProperty"),
                     Attribute("stuck", await _stuck(city, place, now_us)),
-                    Attribute("algorithm", FORECAST_ALGORITHM),
+                    Attribute("algorithm", algorithm),
                     Attribute("madeAt", format_us(now_us)),
                 ),
             )
