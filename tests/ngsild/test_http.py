@@ -29,9 +29,9 @@ CORE_LINK = "json-ld#context"
 
 @asynccontextmanager
 async def open_city(
-    folder: Path, writable: bool = True
+    folder: Path, writable: bool = True, clock: ManualClock | None = None
 ) -> AsyncIterator[tuple[Running, httpx.AsyncClient]]:
-    async with founded(folder, ManualClock()) as running:
+    async with founded(folder, clock or ManualClock()) as running:
         if writable:
             grant = Grant("t", "public", "open-data", "context", ("write",), OFFICERS)
             await running.registry.put([grant], "ada", "test")

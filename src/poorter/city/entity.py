@@ -84,6 +84,15 @@ class Entity:
         attribute = self.get(name)
         return None if attribute is None else attribute.value
 
+    def geometry(self, name: str = "location") -> dict[str, Any] | None:
+        """The GeoJSON geometry of a GeoProperty, checked when it was written; None for anything
+        else that may stand under that name."""
+        attribute = self.get(name)
+        if attribute is None or attribute.kind != "GeoProperty":
+            return None
+        found: dict[str, Any] = attribute.value
+        return found
+
     def named(self, name: str) -> Iterator[Attribute]:
         """All instances of `name`."""
         return (a for a in self.attributes if a.name == name)

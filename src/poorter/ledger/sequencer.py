@@ -71,8 +71,11 @@ class Sequencer:
         return self.tiles.node(level, index)
 
     def note(self) -> bytes:
-        """The newest signed checkpoint."""
-        return (self.folder / CHECKPOINT_FILE).read_bytes()
+        """The newest signed checkpoint. Raises Unavailable before there is a first one."""
+        try:
+            return (self.folder / CHECKPOINT_FILE).read_bytes()
+        except FileNotFoundError:
+            raise Unavailable("the ledger has no checkpoint yet: ask again in a second") from None
 
     def _sign(self) -> None:
         checkpoint = Checkpoint(self.origin, self._frontier.size, self._frontier.root())

@@ -19,7 +19,7 @@ def grounds(visit: Visit) -> list[Ground]:
     query = Query(types=("Neighbourhood", "Water", "Road"), limit=400)
     for stored in visit.running.store.query(visit.permit(), query).entities:
         entity = visit.running.store.decode(stored)
-        location, name = entity.value("location"), entity.value("name")
+        location, name = entity.geometry(), entity.value("name")
         if isinstance(location, Mapping):
             label = name if isinstance(name, str) else ""
             found.append(Ground(entity.type, dict(location), label))

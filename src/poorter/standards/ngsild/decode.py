@@ -86,9 +86,11 @@ def parse_instances(name: str, value: Any, context: Context) -> list[Attribute]:
 
 
 def _is_instance(value: Any) -> bool:
-    return isinstance(value, dict) and (
-        value.get("type") in VALUE_KEY or any(key in value for key in _KIND_OF)
-    )
+    if not isinstance(value, dict):
+        return False
+    stated = value.get("type")
+    known = isinstance(stated, str) and stated in VALUE_KEY
+    return known or any(key in value for key in _KIND_OF)
 
 
 def _attribute(name: str, body: Any, context: Context, depth: int) -> Attribute:

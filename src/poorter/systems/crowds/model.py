@@ -41,7 +41,7 @@ class Counter:
 def read_counter(entity: Entity) -> Counter:
     """A CrowdFlowObserved entity (Smart Data Models) as a counter."""
     count = entity.get(COUNT)
-    location, name = entity.value("location"), entity.value("name")
+    location, name = entity.geometry(), entity.value("name")
     value = count.value if count is not None else None
     return Counter(
         entity.urn,

@@ -66,7 +66,7 @@ class Place:
 def read_place(entity: Entity) -> Place:
     """An OffStreetParking entity (Smart Data Models) as a place."""
     count = entity.get(COUNT)
-    location = entity.value("location")
+    location = entity.geometry()
     name = entity.value("name")
     rate = _number(entity.value("priceRatePerMinute"))
     return Place(

@@ -115,7 +115,7 @@ async def crowds(city: City) -> list[Crowd]:
     """What another system expects of the streets, through the context; empty when there is none."""
     found = []
     for entity in await city.entities(Query(types=(CROWD_FORECAST,), limit=200)):
-        location, points = entity.value("location"), entity.value("forecast")
+        location, points = entity.geometry(), entity.value("forecast")
         if isinstance(location, Mapping) and isinstance(points, list):
             busy = tuple(
                 (parse_us(p["at"]), float(p["busyness"]))
