@@ -79,7 +79,7 @@ async def make_forecasts(city: City) -> None:
                 (
                     Attribute("refParkingSite", place.urn, "Relationship"),
                     Attribute("forecast", body, "JsonProperty"),
-                    Attribute("stuck", await _stuck(city, place, now_us)),
+                    Attribute("stuck", await _stuck_since(city, place, now_us) is not None),
                     Attribute("algorithm", algorithm),
                     Attribute("madeAt", format_us(now_us)),
                 ),
@@ -235,8 +235,10 @@ async def incidents(city: City) -> list[Incident]:
     for place in await all_places(city):
         if place.freshness(now_us) == "silent":
             found.append(_silent(place, now_us))
-        elif await _stuck(city, place, now_us):
-            found.append(_stuck_incident(place, now_us))
+            continue
+        since_us = await _stuck_since(city, place, now_us)
+        if since_us is not None:
+            found.append(_stuck_incident(place, since_us))
     found += [
         Incident(
             f"displaced:{one.id[-8:]}",
@@ -275,28 +277,36 @@ def _silent(place: Place, now_us: int) -> Incident:
     )
 
 
-def _stuck_incident(place: Place, now_us: int) -> Incident:
+def _stuck_incident(place: Place, since_us: int) -> Incident:
     return Incident(
         f"stuck:{place.urn}",
         place.urn,
         "medium",
         Text(f"Teller staat stil: {place.name}", f"Counter stands still: {place.name}"),
         Text(
-            f"Al zes uur dezelfde stand ({place.free}), terwijl het hier altijd wisselt.",
-            f"The same count ({place.free}) for six hours, where it always moves.",
+            f"Al uren dezelfde stand ({place.free}), terwijl het hier altijd wisselt.",
+            f"The same count ({place.free}) for hours, where it always moves.",
         ),
         OFFICE,
         Text("Tel ter plaatse en herstart de teller", "Count on the spot and restart the counter"),
-        now_us - 6 * HOUR_US,
-        now_us + 4 * HOUR_US,
+        since_us,
+        since_us + 10 * HOUR_US,  # six to notice, four to mend
     )
 
 
-async def _stuck(city: City, place: Place, now_us: int) -> bool:
+async def _stuck_since(city: City, place: Place, now_us: int) -> int | None:
+    """Since when the count stands still, where a place like this one would have moved."""
     means = await city.means(place.urn, COUNT, now_us - 8 * DAY_US, HOUR_US)
     values = [(m.start_us, m.mean) for m in means if m.mean is not None]
     changes = [abs(b - a) for (_, a), (_, b) in pairwise(values[:-7])]
     usual = sum(changes) / len(changes) if changes else 0.0
     hours = [start_us for start_us, _ in values[-7:]]
     unbroken = len(hours) == 7 and hours[-1] - hours[0] == 6 * HOUR_US
-    return unbroken and is_stuck(values, usual)
+    if not unbroken or not is_stuck(values, usual):
+        return None
+    since_us, last = values[-1]
+    for start_us, value in reversed(values):
+        if value != last:
+            break
+        since_us = start_us
+    return since_us
