@@ -38,6 +38,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("city", "latitude", float, 52.1561, "Middle of the map, degrees north."),
     Setting("paths", "data", str, "data", "Folder of state, history and ledger."),
     Setting("paths", "keys", str, "keys", "Folder of signing keys; never inside the data folder."),
+    Setting("paths", "contexts", str, "contexts", "Folder with copies of JSON-LD contexts."),
     Setting("server", "host", str, "127.0.0.1", "Address to listen on; a proxy ends TLS."),
     Setting("server", "port", int, 8000, "Port to listen on."),
     Setting("server", "rate_per_second", float, 50.0, "Requests a second per credential."),
@@ -45,6 +46,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("server", "public_rate_per_second", float, 500.0, "Same, for all without a key."),
     Setting("server", "public_rate_burst", int, 2000, "Same, for all without a key."),
     Setting("server", "secure_cookies", bool, False, "Cookies only over https; set it behind TLS."),
+    Setting("network", "allowed_hosts", list, [], "Hosts that this city may call; empty: none."),
     Setting("ledger", "origin", str, "", "Name of the ledger; empty: poorter.invalid/ and the id."),
     Setting("systems", "enabled", list, ["parking", "crowds"], "Systems that run in this city."),
 )
@@ -63,6 +65,7 @@ class Config:
     city_latitude: float
     paths_data: Path
     paths_keys: Path
+    paths_contexts: Path
     server_host: str
     server_port: int
     server_rate_per_second: float
@@ -70,6 +73,7 @@ class Config:
     server_public_rate_per_second: float
     server_public_rate_burst: int
     server_secure_cookies: bool
+    network_allowed_hosts: tuple[str, ...]
     ledger_origin: str
     systems_enabled: tuple[str, ...]
     systems_settings: dict[str, dict[str, Any]]
@@ -107,7 +111,11 @@ def make_config(folder: Path, tables: dict[str, Any], source: str = FILE) -> Con
             values[f"{table}_{key}"] = _checked(setting, value, source)
     values["paths_data"] = (folder / values["paths_data"]).resolve()
     values["paths_keys"] = (folder / values["paths_keys"]).resolve()
-    values["systems_enabled"] = tuple(values["systems_enabled"])
+    values["paths_contexts"] = (folder / values["paths_contexts"]).resolve()
+    for name in ("systems_enabled", "network_allowed_hosts"):
+        if not all(isinstance(one, str) for one in values[name]):
+            raise Invalid(f"{source}: {name.replace('_', '.', 1)} is a list of texts")
+        values[name] = tuple(values[name])
     values["ledger_origin"] = values["ledger_origin"] or f"poorter.invalid/{values['city_id']}"
     if values["paths_keys"].is_relative_to(values["paths_data"]):
         raise Invalid(f"{source}: paths.keys lies inside paths.data; a backup would carry the keys")

@@ -17,6 +17,7 @@ from poorter.handle import LocalCity
 from poorter.identity.credentials import Credential, Credentials
 from poorter.identity.keys import load_key, read_ring
 from poorter.ledger.sequencer import Sequencer
+from poorter.standards.http.outgoing import Outgoing
 from poorter.store.contract import Store
 from poorter.store.policy import PolicyStore
 from poorter.store.sqlite import open_store
@@ -44,6 +45,7 @@ class Running:
     objections: Objections
     sequencer: Sequencer
     stream: LocalStream
+    outgoing: Outgoing
     systems: tuple[System, ...]
     own: dict[str, Own]
 
@@ -143,6 +145,7 @@ def _wire(config: Config, store: Store) -> Running:
             clock,
         ),
         stream=LocalStream(store),
+        outgoing=Outgoing(config.network_allowed_hosts),
         systems=systems,
         own={system.processor: _own(config, system) for system in systems},
     )

@@ -106,6 +106,7 @@ async def serve(
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await jobs.stop()
+        await running.outgoing.close()
         running.close()
 
 

@@ -28,6 +28,7 @@ async def run_demo(folder: Path, port: int, seed: int, say: Callable[[str], None
             "city.name_en": "Poorterstad",
             "city.longitude": CENTRE[0],
             "city.latitude": CENTRE[1],
+            "network.allowed_hosts": ["localhost", "127.0.0.1"],  # to try subscriptions with
         }
         passwords = (PASSWORD, PASSWORD)
         await found_city(folder, settings, OFFICERS, "Gemeenteraad", SystemClock(), passwords)
