@@ -20,6 +20,7 @@ from poorter.running import Running, open_city
 from poorter.standards.http.asgi import Receive, Scope, Send
 from poorter.standards.http.asking import Asking
 from poorter.standards.ngsild import app as ngsild
+from poorter.standards.ngsild.contexts import Contexts
 from poorter.standards.ngsild.face import Face
 from poorter.standards.operations import app as operations
 from poorter.standards.proofs import app as proofs
@@ -37,7 +38,10 @@ def make_app(running: Running) -> ASGIApp:
         Rates(config.server_public_rate_per_second, config.server_public_rate_burst),
         running.clock,
     )
-    face = Face(running.store, running.gate, asking, running.uses, running.clock)
+    contexts = Contexts(
+        running.store, running.gate, running.outgoing, config.paths_contexts, running.clock
+    )
+    face = Face(running.store, running.gate, asking, running.uses, running.clock, contexts)
     context = ngsild.NgsiLd(face)
     acts = operations.Operations(
         running.systems, running.city_of, asking, running.gate, running.store, running.clock

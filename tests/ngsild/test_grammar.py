@@ -10,7 +10,6 @@ from poorter.city.query import And, Compare, Exists, Moment, Or, Path, Range
 from poorter.standards.ngsild.context import CORE, make_context
 from poorter.standards.ngsild.geo import parse_geo
 from poorter.standards.ngsild.grammar import parse_q
-from poorter.standards.ngsild.problem import ContextUnavailable
 
 
 @pytest.mark.parametrize(
@@ -80,17 +79,17 @@ def test_geo_gives_a_query_or_a_clear_error(query: dict[str, str]) -> None:
 
 
 def test_terms_of_a_context_and_back() -> None:
-    context = make_context(
-        [
-            {"ex": "https://example.org/", "speed": "ex:speed", "place": {"@id": "ex:place"}},
-            "https://uri.etsi.org/ngsi-ld/v1/ngsi-ld-core-context-v1.8.jsonld",
-        ]
-    )
+    terms = {"ex": "https://example.org/", "speed": "ex:speed", "place": {"@id": "ex:place"}}
+    context = make_context([terms, {"location": "ex:elsewhere", "height": "ex:height"}], "any")
     assert context.expand("speed") == "https://example.org/speed"
     assert context.compact("https://example.org/place") == "place"
+    assert context.compact("https://example.org/other") == "ex:other"
+    assert context.expand("ex:other") == "https://example.org/other"
     assert context.expand("https://uri.etsi.org/ngsi-ld/default-context/x") == "x"
     assert context.expand("unknown") == "unknown"
-    with pytest.raises(ContextUnavailable):
-        make_context("https://example.org/context.jsonld")
+    assert context.expand("location") == "location", "terms of the core are protected"
+    assert context.compact("height") == "ngsi-ld:default-context/height"
+    assert context.expand("ngsi-ld:default-context/height") == "height"
+    assert CORE.compact("https://uri.etsi.org/ngsi-ld/other") == "ngsi-ld:other"
     with pytest.raises(Invalid):
-        make_context({"a": "b:x", "b": "a:y"}).expand("a")
+        make_context([{"a": "b:x", "b": "a:y"}], "any")

@@ -287,7 +287,7 @@ def test_bad_bodies_get_a_clear_error_and_leave_nothing(tmp_path: Path, case: in
         ("/entities?type=City&q=a~=(a%2B)%2B$", 400),
         ("/entities?type=%ff", 400),
         ("/entities?type=City&georel=near&geometry=Point&coordinates=[1,2]", 400),
-        ("/entities?type=City&scopeQ=/a", 501),
+        ("/entities?type=City&scopeQ=/a", 422),
         ("/entities/urn:a:b/nothing", 404),
         ("/nothing", 404),
     ],

@@ -49,6 +49,7 @@ def _run(config: Config) -> int:
     from poorter.server import serve as run_server
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it would write every URL asked for
 
     async def ready(running: Running) -> None:
         print(

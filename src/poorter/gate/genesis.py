@@ -34,6 +34,7 @@ INTERNAL: tuple[tuple[str, tuple[str, ...], tuple[Action, ...]], ...] = (
     ("internal:uses", ("ledger", "answers"), ("read", "administer")),
     ("internal:load", ("context", "loads"), ("read", "write")),
     ("internal:goals", ("context",), ("read", "write")),
+    ("internal:ngsi-ld", ("ngsi-ld",), ("read", "administer")),
     ("internal:publish", ("decisions", "policy", "ledger"), ("read",)),
     ("internal:backup", ("everything",), ("read",)),
 )
@@ -107,6 +108,23 @@ _DATASETS = (
         "internal",
         "Informatievoorziening",
         {"record:load": ()},
+    ),
+    Dataset(
+        "ngsi-ld",
+        Text("Abonnementen, bronnen en contexten van apps", "What apps subscribed and registered"),
+        "city-hall",
+        "internal",
+        "Informatievoorziening",
+        {
+            f"record:{kind}": ()
+            for kind in (
+                "jsonld-context",
+                "subscription",
+                "registration",
+                "registration-subscription",
+                "dead-letter",
+            )
+        },
     ),
     Dataset(
         "answers",

@@ -65,6 +65,8 @@ class Outgoing:
 
         Raises: Invalid for a host that is not allowed, Unavailable for no or no whole answer.
         """
+        import httpx  # only a city that calls others loads it
+
         self.check(url)
         client = self._made()
         try:
@@ -81,14 +83,13 @@ class Outgoing:
                     return Reply(answer.status_code, dict(answer.headers), b"".join(parts))
         except TimeoutError:
             raise Unavailable(f"{url[:200]} took over {timeout_s:g} s") from None
-        except (self._errors, ValueError) as wrong:
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as wrong:
             raise Unavailable(f"{url[:200]}: {type(wrong).__name__} {wrong}"[:400]) from None
 
     def _made(self) -> httpx.AsyncClient:
         if self._client is None:
-            import httpx  # only a city that calls others loads it
+            import httpx
 
-            self._errors = (httpx.HTTPError, httpx.InvalidURL)
             limits = httpx.Limits(max_connections=CONNECTIONS_MAX, keepalive_expiry=30.0)
             # trust_env: a proxy of the machine must not send loopback elsewhere
             self._client = httpx.AsyncClient(

@@ -8,8 +8,9 @@ from typing import Any
 from urllib.parse import unquote
 
 from poorter.city.errors import CityError, Invalid, NotFound
+from poorter.city.ids import check_uri
 from poorter.standards.http.asgi import Answer, Receive, Request, Scope, Send, send
-from poorter.standards.ngsild import batch, entities, temporal
+from poorter.standards.ngsild import batch, entities, hosting, temporal
 from poorter.standards.ngsild.face import Face
 from poorter.standards.ngsild.problem import NoSuchMethod, problem_answer
 
@@ -40,6 +41,8 @@ ROUTES: dict[tuple[str, ...], dict[str, Handler]] = {
     ("entityOperations", "delete"): {"POST": batch.delete},
     ("temporal", "entities", "{id}"): {"GET": temporal.retrieve},
     ("types",): {"GET": entities.types},
+    ("jsonldContexts",): {"POST": hosting.add, "GET": hosting.listed},
+    ("jsonldContexts", "{context}"): {"GET": hosting.serve, "DELETE": hosting.delete},
 }
 
 _BY_LENGTH: dict[int, list[tuple[tuple[str, ...], dict[str, Handler]]]] = {}
@@ -54,11 +57,15 @@ def find(path: str, method: str) -> tuple[Handler, list[str]]:
         variables: list[str] = []
         for fixed, part in zip(pattern, parts, strict=True):
             if fixed[0] == "{":
+                if fixed == "{id}":
+                    check_uri(_unquoted(part), "the id")
                 variables.append(part)
             elif fixed != part:
                 break
         else:
             handler = methods.get(method)
+            if handler is None and path.endswith("/") and method != "POST":
+                raise Invalid("the id is missing")
             if handler is None:
                 raise NoSuchMethod(f"here: {', '.join(sorted(methods))}")
             return handler, variables

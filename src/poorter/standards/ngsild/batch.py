@@ -14,7 +14,7 @@ from poorter.city.limits import BATCH_ENTITIES_MAX
 from poorter.gate.permit import Permit
 from poorter.identity.caller import Caller
 from poorter.standards.http.asgi import Answer, Request
-from poorter.standards.ngsild.context import Context, make_context
+from poorter.standards.ngsild.context import Context
 from poorter.standards.ngsild.decode import parse_entity
 from poorter.standards.ngsild.face import NO_CONTENT, Face, json_answer
 from poorter.standards.ngsild.params import check_names
@@ -58,13 +58,13 @@ async def _entities(
     face: Face, request: Request, op: Callable[[Entity], c.Op], kind: str
 ) -> Answer:
     caller, permit = face.permit(request, "write")
-    check_names(request.query(), frozenset(("options",)))
-    doc, context = await face.document(request)
+    check_names(request.query(), frozenset(("options", "local")))
+    doc, context = await face.batch(request)
     ops: list[tuple[str, c.Op]] = []
     faults: list[Fault] = []
     for one in _listed(doc):
         try:
-            entity = parse_entity(one, _own_context(one, context))
+            entity = parse_entity(one, await _own_context(face, one, context))
             ops.append((entity.urn, op(entity)))
         except CityError as wrong:
             faults.append((_id_of(one), wrong))
@@ -134,9 +134,16 @@ def _listed(doc: Any) -> list[Any]:
     return doc
 
 
-def _own_context(one: Any, context: Context) -> Context:
+async def _own_context(face: Face, one: Any, context: Context | None) -> Context:
+    """Each entity of an ld+json batch brings its own @context (6.3.5)."""
     inline = one.get("@context") if isinstance(one, dict) else None
-    return context if inline is None or inline == context.source else make_context(inline)
+    if context is not None:
+        if inline is not None:
+            raise Invalid("@context in the body belongs to application/ld+json")
+        return context
+    if inline is None:
+        raise Invalid("application/ld+json carries its @context in each entity")
+    return await face.contexts.of(inline)
 
 
 def _id_of(one: Any) -> str:

@@ -36,6 +36,7 @@ _MERGE_TRIES = 5
 async def create(face: Face, request: Request) -> Answer:
     """POST /entities (5.6.1)."""
     caller, permit = face.permit(request, "write")
+    check_names(request.query(), frozenset(("local",)))
     entity = parse_entity(*await face.document(request))
     await face.commit(request, caller, permit, c.Create(entity))
     location = f"{BASE}/entities/{quote(entity.urn, safe=':')}".encode()
@@ -45,8 +46,8 @@ async def create(face: Face, request: Request) -> Answer:
 async def retrieve(face: Face, request: Request, urn: str) -> Answer:
     """GET /entities/{id} (5.7.1)."""
     _, permit = face.permit(request, "read")
-    context = face.context(request)
-    wanted = face.wanted(request, context)
+    context = await face.context(request)
+    wanted = await face.wanted(request, context)
     form = _PLAIN_FORM
     if request.scope["query_string"] or wanted.embed or context is not CORE:
         query = request.query()
@@ -63,8 +64,8 @@ async def retrieve(face: Face, request: Request, urn: str) -> Answer:
 async def query(face: Face, request: Request) -> Answer:
     """GET /entities (5.7.2). Pages by key: Link next carries `after`; offset is understood too."""
     _, permit = face.permit(request, "read")
-    context = face.context(request)
-    wanted = face.wanted(request, context)
+    context = await face.context(request)
+    wanted = await face.wanted(request, context)
     given = request.query()
     asked, offset = parse_query(given, context)
     form = parse_form(given, context, wanted.embed)
@@ -227,7 +228,7 @@ async def delete_attribute(face: Face, request: Request, urn: str, term: str) ->
     caller, permit = face.permit(request, "write")
     given = request.query()
     check_names(given, frozenset(("datasetId", "deleteAll")))
-    name = face.context(request).expand(term)
+    name = (await face.context(request)).expand(term)
     op = c.DeleteAttribute(urn, name, given.get("datasetId"), flag(given, "deleteAll"))
     await face.commit(request, caller, permit, op)
     return NO_CONTENT
@@ -236,7 +237,8 @@ async def delete_attribute(face: Face, request: Request, urn: str, term: str) ->
 async def types(face: Face, request: Request) -> Answer:
     """GET /types (5.7.5): the types that exist for this caller."""
     _, permit = face.permit(request, "read")
-    context = face.context(request)
+    check_names(request.query(), frozenset(("details", "local", "csf")))
+    context = await face.context(request)
     names = [context.compact(name) for name, _ in face.store.types(permit)]
     if len(names) > PAGE_MAX:
         raise TooLarge(f"there are more than {PAGE_MAX} types")

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from poorter.city.clock import Clock
-from poorter.city.errors import Invalid
+from poorter.city.errors import Invalid, TooLarge
 from poorter.gate.gate import Gate
 from poorter.gate.genesis import RUN
 from poorter.gate.permit import Action, Permit
@@ -18,7 +18,8 @@ from poorter.gate.uses import Uses, use_line
 from poorter.identity.caller import Caller
 from poorter.standards.http.asgi import JSON, Answer, Request
 from poorter.standards.http.asking import Asking
-from poorter.standards.ngsild.context import CORE, CORE_URL, Context, make_context
+from poorter.standards.ngsild.context import CORE, CORE_URL, Context
+from poorter.standards.ngsild.contexts import PATH, Contexts
 from poorter.standards.ngsild.problem import Misplaced, NoSuchForm, NoSuchMedia
 from poorter.store.contract import AppendLeaf, Change, Committed, Op, Store, StoredEntity
 
@@ -40,11 +41,23 @@ class Wanted:
     headers: tuple[tuple[bytes, bytes], ...]
 
 
+_PLAIN_WANTED = Wanted(None, _PLAIN_HEADERS)
+
+
 class Face:
     """Gate, store and ledger as the handlers use them."""
 
-    def __init__(self, store: Store, gate: Gate, asking: Asking, uses: Uses, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: Store,
+        gate: Gate,
+        asking: Asking,
+        uses: Uses,
+        clock: Clock,
+        contexts: Contexts,
+    ) -> None:
         self.store = store
+        self.contexts = contexts
         self._gate = gate
         self._asking = asking
         self._uses = uses
@@ -84,42 +97,132 @@ class Face:
 
     # -- the form of requests and answers ------------------------------------------------------
 
-    def context(self, request: Request) -> Context:
+    async def context(self, request: Request) -> Context:
         """The @context of a request without body: its Link header, else the core."""
-        link = request.header(b"link")
-        if link is None or "json-ld#context" not in link:
-            return CORE
-        url = link.partition("<")[2].partition(">")[0]
-        return make_context(url)
+        url = _context_link(request)
+        return CORE if url is None else await self.contexts.of(url)
 
     async def document(self, request: Request) -> tuple[Any, Context]:
         """The JSON body and its @context (6.3.5). Raises Invalid, NoSuchMedia."""
+        linked = self._media(request)
+        doc = await parsed_json(request)
+        inline = doc.get("@context") if isinstance(doc, dict) else None
+        if linked:
+            if inline is not None:
+                raise Invalid("@context in the body belongs to application/ld+json")
+            return doc, await self.context(request)
+        if not isinstance(doc, dict):
+            return doc, CORE
+        if inline is None:
+            raise Invalid("application/ld+json carries its @context in the body")
+        return doc, await self.contexts.of(inline)
+
+    async def batch(self, request: Request) -> tuple[Any, Context | None]:
+        """The JSON array of a batch; None where each entity has an @context of its own."""
+        linked = self._media(request)
+        doc = await parsed_json(request)
+        return doc, await self.context(request) if linked else None
+
+    def _media(self, request: Request) -> bool:
+        """Whether the @context comes by Link. Raises NoSuchMedia, Invalid where it comes twice."""
         media = (request.header(b"content-type") or "").partition(";")[0].strip().lower()
         if media not in ("application/json", "application/ld+json", "application/merge-patch+json"):
             raise NoSuchMedia("send application/json or application/ld+json")
-        doc = await request.json()
-        first = doc[0] if isinstance(doc, list) and doc else doc
-        inline = first.get("@context") if isinstance(first, dict) else None
-        if media == "application/ld+json":
-            if inline is None:
-                raise Misplaced("application/ld+json carries its @context in the body")
-            return doc, make_context(inline)
-        if inline is not None:
-            raise Misplaced("@context in the body belongs to application/ld+json")
-        return doc, self.context(request)
+        if media == "application/ld+json" and _context_link(request) is not None:
+            raise Invalid("application/ld+json takes no @context from a Link header")
+        return media != "application/ld+json"
 
-    def wanted(self, request: Request, context: Context) -> Wanted:
+    async def hosted_url(self, request: Request, context: Context) -> str:
+        """Where the whole of a context can be had: its own URL, or one it is given here."""
+        if context.url:
+            return context.url
+        local_id = await self.contexts.keep(context.source, "ImplicitlyCreated")
+        return base_url(request) + PATH + local_id
+
+    async def wanted(self, request: Request, context: Context) -> Wanted:
         """json with a Link, or ld+json with @context inside. Raises NoSuchForm for neither."""
         accept = request.header(b"accept")
-        if accept is None or "application/json" in accept or "*/*" in accept:
-            if accept is None or "ld+json" not in accept or "application/json" in accept:
-                return Wanted(None, _PLAIN_HEADERS)
-        elif "application/*" in accept:
-            return Wanted(None, _PLAIN_HEADERS)
-        elif "ld+json" not in accept:
+        if accept is None:
+            return await self._linked(request, context)
+        best = preferred(accept, ("application/json", "application/ld+json"))
+        if best is None:
             raise NoSuchForm("answers are application/json or application/ld+json")
-        embedded = _CORE_EMBEDDED if context is CORE else _encode(context.source)
-        return Wanted(embedded, _LD_HEADERS)
+        if best == "application/json":
+            return await self._linked(request, context)
+        return Wanted(_CORE_EMBEDDED if context is CORE else _encode(context.source), _LD_HEADERS)
+
+    async def _linked(self, request: Request, context: Context) -> Wanted:
+        if context is CORE:
+            return _PLAIN_WANTED
+        link = _link(await self.hosted_url(request, context))
+        return Wanted(None, ((b"content-type", JSON), (b"link", link)))
+
+
+async def parsed_json(request: Request) -> Any:
+    """The body. Raises Misplaced (InvalidRequest, 5.5.2) when it is no JSON at all."""
+    try:
+        return await request.json()
+    except TooLarge:
+        raise
+    except Invalid as wrong:
+        raise Misplaced(wrong.detail) from None
+
+
+def base_url(request: Request) -> str:
+    """This city as the caller reached it."""
+    return f"{request.scope.get('scheme', 'http')}://{request.header(b'host') or 'localhost'}"
+
+
+def preferred(accept: str, offered: tuple[str, ...]) -> str | None:
+    """The media type of `offered` that an Accept header likes best (RFC 9110, 12.5.1); the
+    earlier one where it likes two the same; None where it takes none."""
+    if accept in ("application/json", "*/*"):
+        return offered[0]
+    liked: list[tuple[float, int, str]] = []
+    for place, media in enumerate(offered):
+        best: tuple[int, float] = (0, 0.0)
+        for part in accept.split(","):
+            name, _, rest = part.partition(";")
+            name = name.strip().lower()
+            exact = 3 if name == media else 2 if name == "application/*" else 1
+            if exact == 1 and name != "*/*":
+                continue
+            best = max(best, (exact, _quality(rest)))
+        if best[1] > 0:
+            liked.append((-best[1], place, media))
+    return min(liked)[2] if liked else None
+
+
+def _quality(parameters: str) -> float:
+    for parameter in parameters.split(";"):
+        name, _, value = parameter.partition("=")
+        if name.strip().lower() == "q":
+            try:
+                return min(1.0, max(0.0, float(value)))
+            except ValueError:
+                return 0.0
+    return 1.0
+
+
+def _context_link(request: Request) -> str | None:
+    """The URL of the Link header that names an @context (JSON-LD 1.1, 6.2)."""
+    link = request.header(b"link")
+    if link is None or "json-ld#context" not in link:
+        return None
+    for part in link.split(","):
+        if "json-ld#context" in part:
+            return part.partition("<")[2].partition(">")[0].strip()
+    return None
+
+
+def _link(url: str) -> bytes:
+    kind = 'rel="http://www.w3.org/ns/json-ld#context"; type="application/ld+json"'
+    return f"<{url}>; {kind}".encode("latin-1", "replace")
+
+
+def plain_json(value: Any, status: int = 200) -> Answer:
+    """JSON that is not JSON-LD: no @context belongs to it."""
+    return Answer(status, _encode(value), ((b"content-type", JSON),))
 
 
 def json_answer(value: Any, status: int = 200) -> Answer:

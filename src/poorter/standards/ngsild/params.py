@@ -15,6 +15,7 @@ from poorter.standards.ngsild.context import Context
 from poorter.standards.ngsild.encode import Form
 from poorter.standards.ngsild.geo import parse_geo
 from poorter.standards.ngsild.grammar import parse_q
+from poorter.standards.ngsild.problem import Misplaced
 
 _FORMS = ("normalized", "simplified", "keyValues", "concise")
 _ENTITY = frozenset(
@@ -142,7 +143,7 @@ def check_names(query: Mapping[str, str], known: frozenset[str]) -> None:
         if name in _LATER:
             raise Unsupported(f"{name} is not supported yet")
         if name not in known:
-            raise Invalid(f"there is no parameter {name!r:.60}")
+            raise Misplaced(f"there is no parameter {name!r:.60}")  # 6.3.20
 
 
 def number(query: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:

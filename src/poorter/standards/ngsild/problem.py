@@ -71,7 +71,13 @@ def problem(error: CityError) -> dict[str, object]:
     kind = next((_BASE + name for base, name in _TYPES if isinstance(error, base)), _PLAIN)
     if isinstance(error, Denied | Unauthenticated | TooMany):
         kind = _PLAIN
-    return {"type": kind, "title": error.title, "detail": error.detail, "status": error.status}
+    status = status_of(error)
+    return {"type": kind, "title": error.title, "detail": error.detail, "status": status}
+
+
+def status_of(error: CityError) -> int:
+    """The HTTP status: what a city does not offer is 422 in NGSI-LD (6.3.2)."""
+    return 422 if isinstance(error, Unsupported) else error.status
 
 
 def problem_answer(error: CityError) -> Answer:
@@ -81,4 +87,4 @@ def problem_answer(error: CityError) -> Answer:
         headers.append((b"www-authenticate", b"Bearer"))
     if isinstance(error, TooMany):
         headers.append((b"retry-after", str(error.retry_after_s).encode()))
-    return Answer(error.status, msgspec.json.encode(problem(error)), tuple(headers))
+    return Answer(status_of(error), msgspec.json.encode(problem(error)), tuple(headers))

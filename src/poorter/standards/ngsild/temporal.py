@@ -29,7 +29,7 @@ _METHODS = {
 async def retrieve(face: Face, request: Request, urn: str) -> Answer:
     """GET /temporal/entities/{id}."""
     _, permit = face.permit(request, "read")
-    context = face.context(request)
+    context = await face.context(request)
     given = request.query()
     query = parse_history(urn, given, context)
     options = given.get("options") or given.get("format") or ""
