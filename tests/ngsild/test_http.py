@@ -22,6 +22,7 @@ from poorter.server import make_app
 from poorter.standards.ngsild.app import ROUTES
 from poorter.standards.operations.app import PREFIX
 
+DEFAULT = "https://uri.etsi.org/ngsi-ld/default-context/"
 V1 = "/ngsi-ld/v1"
 ID = "urn:ngsi-ld:City:a"
 CORE_LINK = "json-ld#context"
@@ -95,10 +96,14 @@ def test_parts_of_an_entity(tmp_path: Path) -> None:
                 f"{url}/attrs?options=noOverwrite", json={"a": prop(0), "d": prop(4)}
             )
             assert kept.status_code == 207
-            assert kept.json()["updated"] == ["d"]
-            patched = await client.patch(f"{url}/attrs", json={"a": prop(10), "zz": prop(1)})
-            assert patched.status_code == 207
-            assert patched.json()["notUpdated"][0]["attributeName"] == "zz"
+            assert kept.json()["updated"] == [f"{DEFAULT}d"]
+            null = "urn:ngsi-ld:null"
+            patch = {"a": prop(10), "zz": prop(1), "scope": "/a"}
+            patched = await client.patch(f"{url}/attrs", json=patch)
+            assert patched.status_code == 207, "a scope is replaced where there is one, not added"
+            assert patched.json()["notUpdated"][0]["attributeName"].endswith("scope")
+            gone = await client.patch(f"{url}/attrs", json={"zz": prop(null)})
+            assert gone.status_code == 204
             assert (await client.patch(f"{url}/attrs/b", json={"value": 7})).status_code == 204
             assert (await client.put(f"{url}/attrs/c", json=prop("new"))).status_code == 204
             assert (await client.delete(f"{url}/attrs/d")).status_code == 204
@@ -287,7 +292,16 @@ def test_bad_bodies_get_a_clear_error_and_leave_nothing(tmp_path: Path, case: in
         ("/entities?type=City&q=a~=(a%2B)%2B$", 400),
         ("/entities?type=%ff", 400),
         ("/entities?type=City&georel=near&geometry=Point&coordinates=[1,2]", 400),
-        ("/entities?type=City&scopeQ=/a", 422),
+        ("/entities?id=urn:a:b", 400),
+        ("/entities?type=City&scopeQ=/a//b", 400),
+        ("/entities?type=(City", 400),
+        ("/entities?type=City&pick=a&omit=a", 400),
+        ("/entities?type=City&pick=a{", 400),
+        ("/entities?type=City&lang=..", 400),
+        ("/entities?type=City&joinLevel=1", 400),
+        ("/entities?type=City&orderBy=a;up", 400),
+        ("/entities?type=City&orderBy=location;dist-asc", 400),
+        ("/entities?type=City&options=wat", 400),
         ("/entities/urn:a:b/nothing", 404),
         ("/nothing", 404),
     ],
@@ -311,7 +325,7 @@ def test_media_types_methods_and_contexts(tmp_path: Path) -> None:
             accept = {"accept": "text/html"}
             assert (await client.get(f"{V1}/types", headers=accept)).status_code in (200, 406)
             assert (await client.get(f"{V1}/entities/{ID}", headers=accept)).status_code == 406
-            assert (await client.delete(f"{V1}/entities")).status_code == 405
+            assert (await client.put(f"{V1}/entities")).status_code == 405
             inline = city(**{"@context": {"n": "https://example.org/n"}, "n": prop(1)})
             assert (await client.post(f"{V1}/entities", json=inline)).status_code == 400
             ld = {"content-type": "application/ld+json"}

@@ -48,6 +48,8 @@ class Attribute:
     sub: tuple[Attribute, ...] = ()
     created_at_us: int | None = None
     modified_at_us: int | None = None
+    value_type: str | None = None  # what a Property's value is typed as (4.5.2.2)
+    object_types: tuple[str, ...] = ()  # entity types that a Relationship leads to (4.5.3.2)
 
     @property
     def key(self) -> tuple[str, str | None]:

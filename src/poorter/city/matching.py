@@ -15,26 +15,82 @@ from poorter.city.time import format_us, parse_us
 _NOTHING = object()
 
 
-def matches(entity: Entity, condition: Condition) -> bool:
+#: finds the entity that a Relationship leads to; None when it does not exist for the caller
+Linked = Callable[[str], Entity | None]
+
+
+def _alone(_: str) -> Entity | None:
+    return None
+
+
+def matches(entity: Entity, condition: Condition, linked: Linked = _alone) -> bool:
     """True when the entity meets it. What is absent meets nothing, not even `!=`."""
     if isinstance(condition, And):
-        return all(matches(entity, term) for term in condition.terms)
+        return all(matches(entity, term, linked) for term in condition.terms)
     if isinstance(condition, Or):
-        return any(matches(entity, term) for term in condition.terms)
-    targets = targets_of(entity, condition.path)
+        return any(matches(entity, term, linked) for term in condition.terms)
+    targets = targets_of(entity, condition.path, linked)
     if isinstance(condition, Exists):
         return next(targets, _NOTHING) is not _NOTHING
     return any(_meets(target, condition) for target in targets)
 
 
-def targets_of(entity: Entity, path: Path) -> Iterator[Any]:
+def targets_of(entity: Entity, path: Path, linked: Linked = _alone) -> Iterator[Any]:
     """The values a path leads to, one per instance of the attribute that has it."""
+    if path.name in OWN and path.linked is None:
+        yield from _own(entity, path)
+        return
     for attribute in entity.named(path.name):
+        if path.linked is not None:
+            yield from _beyond(attribute, path, linked)
+            continue
         found = _descend(attribute, path.sub)
-        for key in path.keys:
-            found = found.get(key, _NOTHING) if isinstance(found, Mapping) else _NOTHING
-        if found is not _NOTHING:
+        if isinstance(found, Attribute):
+            yield from _values(found, path.keys)
+        elif found is not _NOTHING and not path.keys:
             yield found
+
+
+#: what an entity says of itself can be asked for as an attribute can
+OWN = frozenset(("id", "type", "scope", "createdAt", "modifiedAt"))
+
+
+def _own(entity: Entity, path: Path) -> Iterator[Any]:
+    if path.sub or path.keys:
+        return
+    if path.name == "id":
+        yield entity.urn
+    elif path.name == "type":
+        yield from entity.types
+    elif path.name == "scope":
+        yield from entity.scopes
+    else:
+        moment = entity.created_at_us if path.name == "createdAt" else entity.modified_at_us
+        if moment is not None:
+            yield format_us(moment)
+
+
+def _beyond(attribute: Attribute, path: Path, linked: Linked) -> Iterator[Any]:
+    if attribute.kind not in ("Relationship", "ListRelationship") or path.linked is None:
+        return
+    urns = attribute.value if isinstance(attribute.value, list) else [attribute.value]
+    for urn in urns:
+        found = linked(urn)
+        if found is None or (path.linked_types and not set(path.linked_types) & set(found.types)):
+            continue
+        yield from targets_of(found, path.linked, linked)
+
+
+def _values(attribute: Attribute, keys: tuple[str, ...]) -> Iterator[Any]:
+    """The value, or what lies under `keys` in it; of a languageMap any language's words."""
+    found = attribute.value
+    if attribute.kind == "LanguageProperty" and not keys:
+        yield from found.values()
+        return
+    for key in keys:
+        found = found.get(key, _NOTHING) if isinstance(found, Mapping) else _NOTHING
+    if found is not _NOTHING:
+        yield found
 
 
 def _descend(attribute: Attribute, names: tuple[str, ...]) -> Any:
@@ -44,7 +100,7 @@ def _descend(attribute: Attribute, names: tuple[str, ...]) -> Any:
             last = position == len(names) - 1
             return _meta(attribute, name) if last else _NOTHING
         attribute = sub
-    return attribute.value
+    return attribute
 
 
 def _meta(attribute: Attribute, name: str) -> Any:

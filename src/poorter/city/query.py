@@ -17,11 +17,17 @@ GeoRelation = Literal["near", "within", "contains", "intersects", "equals", "dis
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """Attribute path: `name`, then sub-attributes (`a.b`), then keys in the value (`[x.y]`)."""
+    """Attribute path: `name`, then sub-attributes (`a.b`), then keys in the value (`[x.y]`).
+
+    `linked`: `name` is a Relationship, and the path goes on in the entity that it leads to, which
+    must be of one of `linked_types` where any are given (`a{T:b}`).
+    """
 
     name: str
     sub: tuple[str, ...] = ()
     keys: tuple[str, ...] = ()
+    linked: Path | None = None
+    linked_types: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +90,34 @@ class Geo:
 
 
 @dataclass(frozen=True, slots=True)
+class Scopes:
+    """Entities in all scopes of one of the alternatives (4.19). A pattern is a path; "+" stands
+    for one level, a last "#" for the scope and all below it; "/#" is any scope at all."""
+
+    alternatives: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Selector:
+    """Entities with all types of one of the sets, one of the ids, and an id of the pattern; what
+    is empty asks for nothing."""
+
+    type_sets: tuple[tuple[str, ...], ...] = ()
+    ids: tuple[str, ...] = ()
+    id_pattern: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Query:
-    """Which entities, in ascending order of id. `after` is the last id of the page before."""
+    """Which entities, in ascending order of id. `after` is the last id of the page before.
+
+    `types`: of at least one of them. `type_sets`: of all types of one of these sets (4.17).
+    """
 
     types: tuple[str, ...] = ()
+    type_sets: tuple[tuple[str, ...], ...] = ()
+    scopes: Scopes | None = None
+    selectors: tuple[Selector, ...] = ()  # entities that one of these means
     ids: tuple[str, ...] = ()
     id_pattern: str | None = None
     attributes: tuple[str, ...] = ()  # entities having at least one of these

@@ -16,7 +16,7 @@ from poorter.store.contract import StoredAttribute, StoredEntity
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
-_META = frozenset(("type", "observedAt", "datasetId", "unitCode"))
+_META = frozenset(("type", "observedAt", "datasetId", "unitCode", "valueType", "objectType"))
 
 
 def attribute_dict(attribute: Attribute) -> dict[str, Any]:
@@ -31,6 +31,11 @@ def attribute_dict(attribute: Attribute) -> dict[str, Any]:
         body["unitCode"] = attribute.unit_code
     if attribute.dataset_id is not None:
         body["datasetId"] = attribute.dataset_id
+    if attribute.value_type is not None:
+        body["valueType"] = attribute.value_type
+    if attribute.object_types:
+        types = attribute.object_types
+        body["objectType"] = types[0] if len(types) == 1 else list(types)
     for sub in attribute.sub:
         body[sub.name] = attribute_dict(sub)
     return body
@@ -92,6 +97,7 @@ def _attribute(
     kind = body["type"]
     value_key = VALUE_KEY[kind]
     observed = body.get("observedAt")
+    object_types = body.get("objectType", ())
     return Attribute(
         name=name,
         kind=kind,
@@ -106,4 +112,6 @@ def _attribute(
         ),
         created_at_us=created_at_us,
         modified_at_us=modified_at_us,
+        value_type=body.get("valueType"),
+        object_types=(object_types,) if isinstance(object_types, str) else tuple(object_types),
     )

@@ -41,13 +41,16 @@ class SetAttributes:
 
     `mode` "append" adds and overwrites; "keep" adds but leaves what is there (noOverwrite);
     "update" overwrites only what is there (PATCH attrs). Result: (written, not written) names.
-    `expect`: the version the caller saw; Conflict when it is another.
+    `expect`: the version the caller saw; Conflict when it is another. `add_types`: the entity gets
+    these too. `scopes`: its scopes become these; with "keep" they come beside those it has.
     """
 
     urn: str
     attributes: tuple[Attribute, ...]
     mode: Literal["append", "keep", "update"] = "append"
     expect: int | None = None
+    add_types: tuple[str, ...] = ()
+    scopes: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,6 +296,18 @@ class Bucket:
     total: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class Facet:
+    """What entities of a type have: an attribute name (empty: none at all) of a kind, how many
+    instances of it, and how many entities of the type there are."""
+
+    type: str
+    name: str
+    kind: str
+    instances: int
+    entities: int
+
+
 class Store(Protocol):
     """State, history, records, holds and outbox. Reads are synchronous and quick.
 
@@ -328,6 +343,10 @@ class Store(Protocol):
 
     def types(self, permit: Permit) -> tuple[tuple[str, int], ...]:
         """Entity types present and how many of each."""
+        ...
+
+    def facets(self, permit: Permit) -> list[Facet]:
+        """Types present with their attributes and kinds. Reads all there is: it may be slow."""
         ...
 
     def history(self, permit: Permit, query: HistoryQuery) -> list[Observation]:

@@ -10,7 +10,16 @@ from urllib.parse import unquote
 from poorter.city.errors import CityError, Invalid, NotFound
 from poorter.city.ids import check_uri
 from poorter.standards.http.asgi import Answer, Receive, Request, Scope, Send, send
-from poorter.standards.ngsild import batch, entities, hosting, temporal
+from poorter.standards.ngsild import (
+    attributes,
+    batch,
+    consumption,
+    discovery,
+    hosting,
+    provision,
+    purge,
+    temporal,
+)
 from poorter.standards.ngsild.face import Face
 from poorter.standards.ngsild.problem import NoSuchMethod, problem_answer
 
@@ -19,28 +28,34 @@ Handler = Callable[..., Awaitable[Answer]]
 
 #: (first segment, number of variable parts, fixed middle) and method to handler
 ROUTES: dict[tuple[str, ...], dict[str, Handler]] = {
-    ("entities",): {"POST": entities.create, "GET": entities.query},
+    ("entities",): {
+        "POST": provision.create,
+        "GET": consumption.query,
+        "DELETE": purge.purge,
+    },
     ("entities", "{id}"): {
-        "GET": entities.retrieve,
-        "PUT": entities.replace_entity,
-        "PATCH": entities.merge,
-        "DELETE": entities.delete,
+        "GET": consumption.retrieve,
+        "PUT": provision.replace,
+        "PATCH": provision.merge,
+        "DELETE": provision.delete,
     },
-    ("entities", "{id}", "attrs"): {
-        "POST": entities.append_attributes,
-        "PATCH": entities.update_attributes,
-    },
+    ("entities", "{id}", "attrs"): {"POST": attributes.append, "PATCH": attributes.change},
     ("entities", "{id}", "attrs", "{attr}"): {
-        "PATCH": entities.update_attribute,
-        "PUT": entities.replace_attribute,
-        "DELETE": entities.delete_attribute,
+        "PATCH": attributes.change_one,
+        "PUT": attributes.replace_one,
+        "DELETE": attributes.delete,
     },
     ("entityOperations", "create"): {"POST": batch.create},
     ("entityOperations", "upsert"): {"POST": batch.upsert},
     ("entityOperations", "update"): {"POST": batch.update},
+    ("entityOperations", "merge"): {"POST": batch.merge},
     ("entityOperations", "delete"): {"POST": batch.delete},
+    ("entityOperations", "query"): {"POST": consumption.query_by_post},
     ("temporal", "entities", "{id}"): {"GET": temporal.retrieve},
-    ("types",): {"GET": entities.types},
+    ("types",): {"GET": discovery.types},
+    ("types", "{type}"): {"GET": discovery.one_type},
+    ("attributes",): {"GET": discovery.attributes},
+    ("attributes", "{attr}"): {"GET": discovery.one_attribute},
     ("jsonldContexts",): {"POST": hosting.add, "GET": hosting.listed},
     ("jsonldContexts", "{context}"): {"GET": hosting.serve, "DELETE": hosting.delete},
 }
@@ -64,7 +79,7 @@ def find(path: str, method: str) -> tuple[Handler, list[str]]:
                 break
         else:
             handler = methods.get(method)
-            if handler is None and path.endswith("/") and method != "POST":
+            if handler is None and path.endswith("/") and len(pattern) == 1:
                 raise Invalid("the id is missing")
             if handler is None:
                 raise NoSuchMethod(f"here: {', '.join(sorted(methods))}")

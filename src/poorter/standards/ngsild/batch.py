@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
-from poorter.city.entity import Entity
 from poorter.city.errors import CityError, Invalid, TooLarge
 from poorter.city.ids import check_uri
 from poorter.city.limits import BATCH_ENTITIES_MAX
@@ -17,67 +17,119 @@ from poorter.standards.http.asgi import Answer, Request
 from poorter.standards.ngsild.context import Context
 from poorter.standards.ngsild.decode import parse_entity
 from poorter.standards.ngsild.face import NO_CONTENT, Face, json_answer
-from poorter.standards.ngsild.params import check_names
+from poorter.standards.ngsild.fragment import parse_fragment, written
+from poorter.standards.ngsild.params import check_names, options
 from poorter.standards.ngsild.problem import problem
+from poorter.standards.ngsild.provision import merge_ops
+from poorter.standards.ngsild.provision import update as update_entity
 from poorter.store import contract as c
 
 Fault = tuple[str, CityError]
 
 
 async def create(face: Face, request: Request) -> Answer:
-    """POST /entityOperations/create."""
-    return await _entities(face, request, c.Create, "create")
+    """POST /entityOperations/create (5.6.7)."""
+    return await _entities(face, request, (), _create)
 
 
 async def upsert(face: Face, request: Request) -> Answer:
-    """POST /entityOperations/upsert; options=update sets attributes instead of replacing."""
-    updating = request.query().get("options") == "update"
-    return await _entities(face, request, lambda e: c.Put(e, replace=not updating), "upsert")
+    """POST /entityOperations/upsert (5.6.8); options=update sets attributes, else replaces."""
+    return await _entities(face, request, ("update", "replace"), _upsert)
 
 
 async def update(face: Face, request: Request) -> Answer:
-    """POST /entityOperations/update; options=noOverwrite keeps what is there."""
-    keep = request.query().get("options") == "noOverwrite"
-    mode: Any = "keep" if keep else "append"
-    return await _entities(
-        face, request, lambda e: c.SetAttributes(e.urn, e.attributes, mode), "update"
-    )
+    """POST /entityOperations/update (5.6.9); options=noOverwrite keeps what is there."""
+    return await _entities(face, request, ("noOverwrite", "replace"), _update)
+
+
+async def merge(face: Face, request: Request) -> Answer:
+    """POST /entityOperations/merge (5.6.20): each entity as PATCH /entities/{id} does."""
+    caller, permit = face.permit(request, "write")
+    check_names(request.query(), frozenset(("options", "local", "lang", "observedAt")))
+    doc, context = await face.batch(request)
+    done: list[str] = []
+    faults: list[Fault] = []
+    for one in _listed(doc):
+        try:
+            own = await _own_context(face, one, context)
+            fragment = parse_fragment(one, own)
+            urn = check_uri(one.get("id"), "id")
+            ops = partial(merge_ops, fragment, context=own)
+            await update_entity(face, request, caller, permit, urn, ops)
+            done.append(urn)
+        except CityError as wrong:
+            faults.append((_id_of(one), wrong))
+    return _answer(done, faults, NO_CONTENT)
 
 
 async def delete(face: Face, request: Request) -> Answer:
-    """POST /entityOperations/delete: a list of ids."""
+    """POST /entityOperations/delete (5.6.10): a list of ids."""
     caller, permit = face.permit(request, "write")
-    check_names(request.query(), frozenset())
-    doc, _ = await face.document(request)
+    check_names(request.query(), frozenset(("local",)))
+    doc, _ = await face.batch(request)
     ids = [check_uri(one) for one in _listed(doc)]
     done, faults = await _write(face, request, caller, permit, [(i, c.Delete(i)) for i in ids])
     return _answer([urn for urn, _ in done], faults, NO_CONTENT)
 
 
-async def _entities(
-    face: Face, request: Request, op: Callable[[Entity], c.Op], kind: str
-) -> Answer:
+Make = Callable[[Any, Context, list[str]], tuple[str, c.Op]]
+
+
+def _create(doc: Any, context: Context, _: list[str]) -> tuple[str, c.Op]:
+    entity = parse_entity(doc, context)
+    return entity.urn, c.Create(entity)
+
+
+def _upsert(doc: Any, context: Context, given: list[str]) -> tuple[str, c.Op]:
+    entity = parse_entity(doc, context)
+    return entity.urn, c.Put(entity, replace="update" not in given)
+
+
+def _update(doc: Any, context: Context, given: list[str]) -> tuple[str, c.Op]:
+    fragment = parse_fragment(doc, context)
+    if fragment.gone:
+        raise Invalid("NGSI-LD Null removes in a merge; here attributes are written")
+    urn = check_uri(doc.get("id"), "id")
+    mode: Any = "keep" if "noOverwrite" in given else "append"
+    return urn, c.SetAttributes(
+        urn,
+        written(fragment, context),
+        mode,
+        add_types=fragment.types,
+        scopes=fragment.scopes,
+    )
+
+
+async def _entities(face: Face, request: Request, known: tuple[str, ...], make: Make) -> Answer:
     caller, permit = face.permit(request, "write")
-    check_names(request.query(), frozenset(("options", "local")))
+    given = request.query()
+    check_names(given, frozenset(("options", "local")))
+    chosen = options(given, known)
     doc, context = await face.batch(request)
     ops: list[tuple[str, c.Op]] = []
     faults: list[Fault] = []
     for one in _listed(doc):
         try:
-            entity = parse_entity(one, await _own_context(face, one, context))
-            ops.append((entity.urn, op(entity)))
+            ops.append(make(one, await _own_context(face, one, context), chosen))
         except CityError as wrong:
             faults.append((_id_of(one), wrong))
     done, refused = await _write(face, request, caller, permit, ops)
     faults += refused
-    made = [urn for urn, result in done if _is_new(kind, result)]
+    faults += [(urn, _KEPT) for urn, result in done if _was_kept(make, result)]
+    done = [(urn, result) for urn, result in done if not _was_kept(make, result)]
+    made = [urn for urn, result in done if _is_new(make, result)]
     return _answer([urn for urn, _ in done], faults, json_answer(made, 201) if made else NO_CONTENT)
 
 
-def _is_new(kind: str, result: Any) -> bool:
-    if kind == "upsert":
-        return bool(result[1])
-    return kind == "create"
+_KEPT = Invalid("an attribute is there already, and noOverwrite was asked")
+
+
+def _was_kept(make: Make, result: Any) -> bool:
+    return make is _update and bool(result[1])
+
+
+def _is_new(make: Make, result: Any) -> bool:
+    return make is _create or (make is _upsert and bool(result[1]))
 
 
 async def _write(

@@ -12,12 +12,15 @@ from poorter.city.errors import Invalid, TooLarge
 from poorter.city.ids import check_name, check_uri
 from poorter.city.limits import ENTITY_ATTRIBUTES_MAX, NAME_CHARS_MAX
 from poorter.city.place import check_geometry
+from poorter.city.scope import SCOPES_MAX, check_scope
 from poorter.city.time import parse_us
 from poorter.standards.http.asgi import check_depth
 from poorter.standards.ngsild.context import Context
 
 #: members of an entity that are no attributes
-_RESERVED = frozenset(("id", "type", "scope", "@context", "createdAt", "modifiedAt", "deletedAt"))
+RESERVED = frozenset(
+    ("id", "type", "scope", "@context", "createdAt", "modifiedAt", "deletedAt", "expiresAt")
+)
 #: members of an attribute that are no sub-attributes; some are the system's
 _META = frozenset(VALUE_KEY.values()) | {
     "type",
@@ -28,8 +31,14 @@ _META = frozenset(VALUE_KEY.values()) | {
     "modifiedAt",
     "instanceId",
     "deletedAt",
+    "valueType",
+    "objectType",
+    "expiresAt",
 }
+_VALUE_KEYS = frozenset(VALUE_KEY.values())
 _SUB_DEPTH_MAX = 5
+#: NGSI-LD Null (4.5.0): JSON-LD itself drops null, so the standard spells it
+NULL = "urn:ngsi-ld:null"
 _KIND_OF: dict[str, Kind] = {
     "object": "Relationship",
     "languageMap": "LanguageProperty",
@@ -50,7 +59,7 @@ def parse_entity(doc: Any, context: Context) -> Entity:
         urn,
         parse_types(doc.get("type"), context),
         parse_attributes(doc, context),
-        _scopes(doc.get("scope")),
+        parse_scopes(doc.get("scope")),
     )
 
 
@@ -59,6 +68,8 @@ def parse_types(value: Any, context: Context) -> tuple[str, ...]:
     names = value if isinstance(value, list) else [value]
     if not names or len(names) > 20:
         raise Invalid("type: an entity has 1 to 20 types")
+    if any(name in ("id", "type", "scope") for name in names):
+        raise Invalid("type: id, type and scope are no entity types")
     return tuple(dict.fromkeys(context.expand(check_name(name, "type")) for name in names))
 
 
@@ -66,7 +77,7 @@ def parse_attributes(doc: Mapping[str, Any], context: Context) -> tuple[Attribut
     """All attribute instances of an entity or entity fragment."""
     found: list[Attribute] = []
     for term, value in doc.items():
-        if term in _RESERVED:
+        if term in RESERVED:
             continue
         name = context.expand(check_name(term, "attribute name"))
         found += parse_instances(name, value, context)
@@ -83,6 +94,11 @@ def parse_instances(name: str, value: Any, context: Context) -> list[Attribute]:
     if len({one.dataset_id for one in instances}) < len(instances):
         raise Invalid(f"{name}: two instances have the same datasetId")
     return instances
+
+
+def parse_attribute(name: str, value: Any, context: Context) -> Attribute:
+    """One instance. Raises Invalid, TooLarge."""
+    return _attribute(name, value, context, 0)
 
 
 def _is_instance(value: Any) -> bool:
@@ -104,6 +120,9 @@ def _attribute(name: str, body: Any, context: Context, depth: int) -> Attribute:
     key = VALUE_KEY[kind]
     if key not in body:
         raise Invalid(f"{name}: a {kind} needs {key}")
+    for other in _VALUE_KEYS:
+        if other != key and other in body:
+            raise Invalid(f"{name}: a {kind} has no {other}")
     observed = body.get("observedAt")
     dataset = body.get("datasetId")
     unit = body.get("unitCode")
@@ -117,7 +136,21 @@ def _attribute(name: str, body: Any, context: Context, depth: int) -> Attribute:
         dataset_id=None if dataset is None else check_uri(dataset, f"{name}: datasetId"),
         unit_code=unit,
         sub=tuple(_subs(name, body, context, depth)),
+        value_type=_value_type(name, body.get("valueType")),
+        object_types=_object_types(body, context),
     )
+
+
+def _value_type(name: str, value: Any) -> str | None:
+    if value is not None and (not isinstance(value, str) or len(value) > NAME_CHARS_MAX):
+        raise Invalid(f"{name}: valueType is a short text")
+    return value
+
+
+def _object_types(body: Mapping[str, Any], context: Context) -> tuple[str, ...]:
+    if "objectType" not in body:
+        return ()
+    return parse_types(body["objectType"], context)
 
 
 def _subs(name: str, body: Mapping[str, Any], context: Context, depth: int) -> Iterable[Attribute]:
@@ -153,6 +186,8 @@ def _value(name: str, kind: Kind, value: Any, context: Context) -> Any:
     if kind in ("Relationship", "ListRelationship"):
         return _objects(name, kind, value)
     if kind == "LanguageProperty":
+        if value == {"@none": NULL}:
+            raise Invalid(f"{name}: {NULL} removes an attribute in an update, it is no text")
         if not isinstance(value, dict) or not all(map(_is_words, value.values())):
             raise Invalid(f"{name}: languageMap holds texts by language")
         return value
@@ -180,15 +215,23 @@ def _objects(name: str, kind: Kind, value: Any) -> Any:
     if kind == "ListRelationship":
         if not isinstance(value, list):
             raise Invalid(f"{name}: objectList is a list")
-        return [check_uri(o.get("object") if isinstance(o, dict) else o, name) for o in value]
+        return [_object(name, o.get("object") if isinstance(o, dict) else o) for o in value]
     if isinstance(value, list):
-        return [check_uri(one, f"{name}: object") for one in value]
+        return [_object(name, one) for one in value]
+    return _object(name, value)
+
+
+def _object(name: str, value: Any) -> str:
+    if value == NULL:
+        raise Invalid(f"{name}: {NULL} removes an attribute in an update, it is no object")
     return check_uri(value, f"{name}: object")
 
 
 def _plain(name: str, value: Any) -> Any:
     if value is None:
         raise Invalid(f"{name}: null is no value; leave the attribute out, or delete it")
+    if value == NULL:
+        raise Invalid(f"{name}: {NULL} removes an attribute in an update, it is no value")
     if isinstance(value, float) and not math.isfinite(value):
         raise Invalid(f"{name}: a number must be finite")
     if isinstance(value, dict | list):
@@ -212,10 +255,11 @@ def _moment(name: str, value: Any) -> int:
         raise Invalid(f"{name}: observedAt: {wrong.detail}") from None
 
 
-def _scopes(value: Any) -> tuple[str, ...]:
+def parse_scopes(value: Any) -> tuple[str, ...]:
+    """One scope or a list of them (4.18)."""
     if value is None:
         return ()
     scopes = value if isinstance(value, list) else [value]
-    if len(scopes) > 20 or not all(isinstance(s, str) and s and len(s) < 512 for s in scopes):
-        raise Invalid("scope is a path or a list of them")
-    return tuple(scopes)
+    if len(scopes) > SCOPES_MAX:
+        raise TooLarge(f"an entity has at most {SCOPES_MAX} scopes")
+    return tuple(dict.fromkeys(map(check_scope, scopes)))

@@ -29,16 +29,37 @@ _CORE_LINK = (
 ).encode()
 _PLAIN_HEADERS = ((b"content-type", JSON), (b"link", _CORE_LINK))
 _LD_HEADERS = ((b"content-type", LD_JSON),)
+_GEOJSON = (b"content-type", b"application/geo+json")
+_WITHOUT_GEOJSON = ("application/json", "application/ld+json")
+_WITH_GEOJSON = (*_WITHOUT_GEOJSON, "application/geo+json")
 _CORE_EMBEDDED = msgspec.json.encode(CORE_URL)
 _encode = msgspec.json.encode
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What the request accepts: @context in the body (ld+json) or in a header (json)."""
+    """What the request accepts: @context in the body (ld+json) or in a header (json); GeoJSON."""
 
     embed: bytes | None
     headers: tuple[tuple[bytes, bytes], ...]
+    geojson: bool = False
+
+    @property
+    def plain(self) -> bool:
+        """JSON under the core @context: what most requests want."""
+        return self.headers is _PLAIN_HEADERS
+
+    def answer(self, body: dict[str, Any]) -> Answer:
+        """One JSON object in this form."""
+        if self.embed is not None:
+            body = {**body, "@context": msgspec.Raw(self.embed)}
+        return Answer(200, _encode(body), self.headers)
+
+    def answer_list(self, bodies: list[dict[str, Any]]) -> Answer:
+        """A list of them."""
+        if self.embed is not None:
+            bodies = [{**body, "@context": msgspec.Raw(self.embed)} for body in bodies]
+        return Answer(200, _encode(bodies), self.headers)
 
 
 _PLAIN_WANTED = Wanted(None, _PLAIN_HEADERS)
@@ -112,7 +133,7 @@ class Face:
                 raise Invalid("@context in the body belongs to application/ld+json")
             return doc, await self.context(request)
         if not isinstance(doc, dict):
-            return doc, CORE
+            raise Misplaced("application/ld+json is a JSON object here")
         if inline is None:
             raise Invalid("application/ld+json carries its @context in the body")
         return doc, await self.contexts.of(inline)
@@ -139,17 +160,27 @@ class Face:
         local_id = await self.contexts.keep(context.source, "ImplicitlyCreated")
         return base_url(request) + PATH + local_id
 
-    async def wanted(self, request: Request, context: Context) -> Wanted:
-        """json with a Link, or ld+json with @context inside. Raises NoSuchForm for neither."""
+    async def wanted(self, request: Request, context: Context, geojson: bool = False) -> Wanted:
+        """json with a Link, ld+json with @context inside, or GeoJSON (6.3.6).
+
+        Raises: NoSuchForm when the request accepts none of them.
+        """
         accept = request.header(b"accept")
         if accept is None:
             return await self._linked(request, context)
-        best = preferred(accept, ("application/json", "application/ld+json"))
+        best = preferred(accept, _WITH_GEOJSON if geojson else _WITHOUT_GEOJSON)
         if best is None:
-            raise NoSuchForm("answers are application/json or application/ld+json")
+            offered = ", ".join(_WITH_GEOJSON if geojson else _WITHOUT_GEOJSON)
+            raise NoSuchForm(f"answers are {offered}")
         if best == "application/json":
             return await self._linked(request, context)
-        return Wanted(_CORE_EMBEDDED if context is CORE else _encode(context.source), _LD_HEADERS)
+        embedded = _CORE_EMBEDDED if context is CORE else _encode(context.source)
+        if best == "application/ld+json":
+            return Wanted(embedded, _LD_HEADERS)
+        if request.header(b"prefer") == "body=json":
+            linked = await self._linked(request, context)
+            return Wanted(None, (_GEOJSON, *linked.headers[1:]), geojson=True)
+        return Wanted(embedded, (_GEOJSON,), geojson=True)
 
     async def _linked(self, request: Request, context: Context) -> Wanted:
         if context is CORE:

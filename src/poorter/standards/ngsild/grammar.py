@@ -17,25 +17,40 @@ _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?\Z")
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+(Z|[+-]\d\d:\d\d)\Z")
 _DEPTH_MAX = 16
 #: an attribute path ends where one of these begins
-_PATH_END = re.compile(r"[;|()=!<>~]")
+_PATH_END = re.compile(r"[;|()=!<>~{}]")
+_LINKS_MAX = 5
+_TYPE_HINT = re.compile(r"([^\W\d]\w*(?:,[^\W\d]\w*)*):(?!//)")
 
 
-def parse_q(text: str, context: Context) -> Condition:
-    """The condition that `text` asks for. Raises Invalid with the place, TooLarge past limits."""
+def parse_q(text: str, context: Context, expanding: frozenset[str] = frozenset()) -> Condition:
+    """The condition that `text` asks for; values of the attributes in `expanding` are terms of
+    the @context. Raises Invalid with the place, TooLarge past limits."""
     if len(text) > QUERY_CHARS_MAX:
         raise TooLarge(f"q has at most {QUERY_CHARS_MAX} characters")
-    reader = _Reader(text, context)
+    reader = _Reader(text, context, expanding)
     condition = reader.alternatives(0)
     if reader.at < len(text):
         raise reader.wrong("nothing more can stand here")
     return condition
 
 
+def parse_path(text: str, context: Context) -> Path:
+    """An attribute path alone. Raises Invalid."""
+    reader = _Reader(text, context)
+    path = reader.path()
+    if reader.at < len(text):
+        raise reader.wrong("nothing more can stand here")
+    return path
+
+
 class _Reader:
     """Recursive descent: `;` binds tighter than `|`, as in 4.9."""
 
-    def __init__(self, text: str, context: Context) -> None:
+    def __init__(
+        self, text: str, context: Context, expanding: frozenset[str] = frozenset()
+    ) -> None:
         self.text = text
+        self._expanding = expanding
         self.at = 0
         self._context = context
         self._count = 0
@@ -66,7 +81,7 @@ class _Reader:
         self._count += 1
         if self._count > QUERY_TERMS_MAX:
             raise TooLarge(f"q has at most {QUERY_TERMS_MAX} terms")
-        path = self._path()
+        path = self.path()
         for operator in _OPERATORS:
             if self._take(operator):
                 return self._compare(path, operator)
@@ -80,13 +95,17 @@ class _Reader:
                 raise TooLarge(f"a list has at most {QUERY_TERMS_MAX} values")
         if operator not in ("==", "!=") and (len(values) > 1 or isinstance(values[0], Range)):
             raise self.wrong(f"{operator} takes one value")
+        if path.name in self._expanding:
+            values = [self._context.expand(v) if isinstance(v, str) else v for v in values]
         return Compare(path, operator, tuple(values))  # type: ignore[arg-type]
 
-    def _path(self) -> Path:
+    def path(self, depth: int = 0) -> Path:
         end = _PATH_END.search(self.text, self.at)
         stop = end.start() if end else len(self.text)
         raw, self.at = self.text[self.at : stop], stop
         raw = raw.strip()
+        if self._peek() == "{":
+            return self._linked(raw, depth)
         head, bracket, tail = raw.partition("[")
         keys: tuple[str, ...] = ()
         if bracket:
@@ -98,6 +117,23 @@ class _Reader:
             raise self.wrong("an attribute name must stand here")
         expanded = [self._context.expand(name) for name in names]
         return Path(expanded[0], tuple(expanded[1:]), keys)
+
+    def _linked(self, name: str, depth: int) -> Path:
+        """`name{path}` or `name{Type,Type:path}`: the path goes on in what `name` leads to."""
+        if not name or any(c in ".[]" or c.isspace() for c in name):
+            raise self.wrong("a relationship must stand here")
+        if depth >= _LINKS_MAX:
+            raise self.wrong(f"a path follows at most {_LINKS_MAX} links")
+        self.at += 1
+        types: tuple[str, ...] = ()
+        hint = _TYPE_HINT.match(self.text, self.at)
+        if hint is not None:
+            self.at = hint.end()
+            types = tuple(map(self._context.expand, hint.group(1).split(",")))
+        inner = self.path(depth + 1)
+        if not self._take("}"):
+            raise self.wrong("a { is not closed")
+        return Path(self._context.expand(name), linked=inner, linked_types=types)
 
     def _value(self, operator: str) -> Any:
         low = self._single(operator)

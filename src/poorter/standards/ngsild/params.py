@@ -7,87 +7,108 @@ import re
 from collections.abc import Mapping
 
 from poorter.city.errors import Invalid, Unsupported
-from poorter.city.ids import check_uri
-from poorter.city.limits import HISTORY_PAGE_MAX, PAGE_DEFAULT, PAGE_MAX
-from poorter.city.query import HistoryQuery, Query
+from poorter.city.ids import check_name, check_uri
+from poorter.city.limits import HISTORY_PAGE_MAX, PATTERN_CHARS_MAX
+from poorter.city.query import HistoryQuery, Scopes
+from poorter.city.scope import check_pattern
 from poorter.city.time import parse_us
 from poorter.standards.ngsild.context import Context
-from poorter.standards.ngsild.encode import Form
-from poorter.standards.ngsild.geo import parse_geo
-from poorter.standards.ngsild.grammar import parse_q
+from poorter.standards.ngsild.decode import RESERVED
+from poorter.standards.ngsild.form import Form
+from poorter.standards.ngsild.language import parse_languages
 from poorter.standards.ngsild.problem import Misplaced
+from poorter.standards.ngsild.projection import Projection, parse_projection
 
 _FORMS = ("normalized", "simplified", "keyValues", "concise")
-_ENTITY = frozenset(
-    (
-        "id",
-        "type",
-        "idPattern",
-        "attrs",
-        "q",
-        "georel",
-        "geometry",
-        "coordinates",
-        "geoproperty",
-    )
-) | frozenset(("limit", "offset", "after", "count", "options", "format", "sysAttrs", "local"))
-_LATER = frozenset(
-    (
-        "scopeQ",
-        "csf",
-        "lang",
-        "pick",
-        "omit",
-        "orderBy",
-        "join",
-        "joinLevel",
-        "containedBy",
-    )
-) | frozenset(("expandValues", "geometryProperty", "entityMap", "datasetId", "jsonKeys"))
-
-
-def parse_query(query: Mapping[str, str], context: Context) -> tuple[Query, int]:
-    """The query and its offset. Raises Invalid, Unsupported for what is not built yet."""
-    check_names(query, _ENTITY)
-    if not any(query.get(name) for name in ("id", "type", "attrs", "q", "georel")):
-        raise Invalid("say which entities: by type, attrs, q, georel or id")
-    q = query.get("q")
-    ids = tuple(check_uri(one, "id") for one in _list(query.get("id")))
-    if query.get("idPattern") and len(query["idPattern"]) > 200:
-        raise Invalid("idPattern has at most 200 characters")
-    parsed = Query(
-        types=_types(query.get("type"), context),
-        ids=ids,
-        id_pattern=_id_pattern(query.get("idPattern")),
-        attributes=tuple(context.expand(name) for name in _list(query.get("attrs"))),
-        condition=parse_q(q, context) if q else None,
-        geo=parse_geo(query, context),
-        limit=number(query, "limit", PAGE_DEFAULT, 0, PAGE_MAX),
-        after=query.get("after"),
-        count=flag(query, "count"),
-    )
-    if parsed.limit == 0 and not parsed.count:
-        raise Invalid("limit=0 asks for a count: say count=true")
-    return parsed, number(query, "offset", 0, 0, 1_000_000)
+#: how the answer is written; every route that gives entities knows these
+FORM = frozenset(
+    ("attrs", "options", "format", "sysAttrs", "pick", "omit", "lang", "datasetId", "join")
+) | frozenset(("joinLevel", "containedBy", "geometryProperty", "local"))
+JOIN_LEVEL_MAX = 5
 
 
 def parse_form(query: Mapping[str, str], context: Context, embed: bytes | None) -> Form:
-    """How the answer is to be written."""
-    options = _list(query.get("options"))
+    """How the answer is to be written. Raises Invalid, Misplaced for no such representation."""
+    given = options(query, (*_FORMS, "sysAttrs"))
     form = query.get("format")
-    for option in (*options, *((form,) if form else ())):
-        if option not in (*_FORMS, "sysAttrs"):
-            raise Invalid(f"{option!r:.60} is no representation")
-    chosen = form or next((o for o in options if o in _FORMS), "normalized")
-    attrs = _list(query.get("attrs"))
+    if form is not None and form not in _FORMS:
+        raise Misplaced(f"{form!r:.60} is no representation")
+    chosen = form or next((o for o in given if o in _FORMS), "normalized")
+    attrs = names_in(query.get("attrs"), context)
+    pick, omit = _projections(query, context, bool(attrs))
+    lang = query.get("lang")
+    join, level = _join(query)
+    datasets = query.get("datasetId")
     return Form(
         simplified=chosen in ("simplified", "keyValues"),
         concise=chosen == "concise",
-        times="sysAttrs" in options or flag(query, "sysAttrs"),
+        times="sysAttrs" in given or flag(query, "sysAttrs"),
         context=context,
-        only=frozenset(context.expand(name) for name in attrs) if attrs else None,
+        only=frozenset(attrs) if attrs else None,
         embed=embed,
+        pick=pick,
+        omit=omit,
+        languages=None if lang is None else parse_languages(lang),
+        datasets=None if datasets is None else frozenset(map(_dataset, listed(datasets))),
+        join=join,
+        join_level=level,
+        contained_by=frozenset(check_uri(u, "containedBy") for u in listed(_get(query, _BY))),
     )
+
+
+_BY = "containedBy"
+
+
+def _get(query: Mapping[str, str], name: str) -> str | None:
+    return query.get(name) or None
+
+
+def _dataset(text: str) -> str | None:
+    return None if text == "@none" else check_uri(text, "datasetId")
+
+
+def _projections(
+    query: Mapping[str, str], context: Context, attrs: bool
+) -> tuple[Projection | None, Projection | None]:
+    pick, omit = (
+        parse_projection(query[name], context, name) if query.get(name) is not None else None
+        for name in ("pick", "omit")
+    )
+    if attrs and (pick or omit):
+        raise Invalid("attrs does not go together with pick or omit")
+    if pick and omit and any(name in omit for name in pick.members if not omit.under(name)):
+        raise Invalid("pick and omit name the same member")
+    return pick, omit
+
+
+def _join(query: Mapping[str, str]) -> tuple[str | None, int]:
+    join = query.get("join")
+    if join is not None and join not in ("flat", "inline", "@none"):
+        raise Invalid("join is flat, inline or @none")
+    if join in (None, "@none"):
+        if "joinLevel" in query:
+            raise Invalid("joinLevel needs join")
+        return None, 0
+    return join, number(query, "joinLevel", 1, 1, JOIN_LEVEL_MAX)
+
+
+def options(query: Mapping[str, str], known: tuple[str, ...]) -> list[str]:
+    """The options asked for. Raises Misplaced for one that does not exist (6.3.20)."""
+    given = listed(query.get("options") or None)
+    for option in given:
+        if option not in known:
+            raise Misplaced(f"there is no option {option!r:.60}")
+    return given
+
+
+def names_in(text: str | None, context: Context) -> tuple[str, ...]:
+    """A list of attribute names, expanded. Raises Invalid."""
+    names = listed(text or None)
+    for name in names:
+        if name in RESERVED:
+            raise Invalid(f"{name} is no attribute")
+        check_name(name, "an attribute name")
+    return tuple(context.expand(name) for name in names)
 
 
 _TEMPORAL = frozenset(
@@ -129,7 +150,7 @@ def parse_history(urn: str, query: Mapping[str, str], context: Context) -> Histo
             raise Invalid("timerel is before, after or between")
     return HistoryQuery(
         urn,
-        tuple(context.expand(name) for name in _list(query.get("attrs"))),
+        tuple(context.expand(name) for name in listed(query.get("attrs"))),
         from_us=from_us,
         until_us=until_us,
         last=number(query, "lastN", 0, 1, HISTORY_PAGE_MAX) if "lastN" in query else None,
@@ -138,10 +159,8 @@ def parse_history(urn: str, query: Mapping[str, str], context: Context) -> Histo
 
 
 def check_names(query: Mapping[str, str], known: frozenset[str]) -> None:
-    """Raises Unsupported for parameters of the standard not built yet, Invalid for no such."""
+    """Raises Misplaced for a parameter that this route does not know (6.3.20)."""
     for name in query:
-        if name in _LATER:
-            raise Unsupported(f"{name} is not supported yet")
         if name not in known:
             raise Misplaced(f"there is no parameter {name!r:.60}")  # 6.3.20
 
@@ -167,7 +186,8 @@ def flag(query: Mapping[str, str], name: str) -> bool:
     return text == "true"
 
 
-def _list(text: str | None) -> list[str]:
+def listed(text: str | None) -> list[str]:
+    """The parts of a list with commas. Raises Invalid for an empty one."""
     if text is None:
         return []
     parts = [part.strip() for part in text.split(",")]
@@ -176,20 +196,55 @@ def _list(text: str | None) -> list[str]:
     return parts
 
 
-def _types(text: str | None, context: Context) -> tuple[str, ...]:
-    if text is None:
-        return ()
-    if any(char in text for char in ";()"):
-        raise Unsupported("of the type grammar only alternatives (A,B or A|B) are supported yet")
-    names = [name.strip() for name in text.replace("|", ",").split(",")]
-    if not all(names):
-        raise Invalid("type holds an empty name")
-    return tuple(context.expand(name) for name in names)
+def types_of(text: str, context: Context) -> tuple[tuple[str, ...], ...]:
+    """The type selection language (4.17): alternatives, each a set of types. Raises Invalid."""
+    found: list[tuple[str, ...]] = []
+    for part in _alternatives(text):
+        names = part[1:-1].split(";") if part.startswith("(") else [part]
+        if part.startswith("(") != part.endswith(")") or not all(names):
+            raise Invalid("type: brackets hold names joined by ;")
+        expanded = [context.expand(check_name(name.strip(), "type")) for name in names]
+        found.append(tuple(dict.fromkeys(expanded)))
+    return tuple(found)
 
 
-def _id_pattern(text: str | None) -> str | None:
+def _alternatives(text: str) -> list[str]:
+    """Split at | and , outside brackets."""
+    parts: list[str] = [""]
+    depth = 0
+    for char in text:
+        depth += (char == "(") - (char == ")")
+        if not 0 <= depth <= 1:
+            raise Invalid("brackets are not closed, or nested")
+        if char in "|," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += char
+    if depth or not all(part.strip() for part in parts) or len(parts) > 100:
+        raise Invalid("a name is missing, or a bracket is not closed")
+    return [part.strip() for part in parts]
+
+
+def scopes_of(text: str) -> Scopes:
+    """The scope query language (4.19); a conjunction is understood without its brackets too.
+
+    Raises: Invalid.
+    """
+    found: list[tuple[str, ...]] = []
+    for part in _alternatives(text):
+        every = (part[1:-1] if part.startswith("(") else part).split(";")
+        if part.startswith("(") != part.endswith(")"):
+            raise Invalid("scopeQ: brackets hold scopes joined by ;")
+        found.append(tuple(check_pattern(one.strip()) for one in every))
+    return Scopes(tuple(found))
+
+
+def id_pattern(text: str | None) -> str | None:
+    """A pattern of ids that is safe to run. Raises Invalid."""
     if text is None:
         return None
+    if len(text) > PATTERN_CHARS_MAX:
+        raise Invalid(f"idPattern has at most {PATTERN_CHARS_MAX} characters")
     try:
         re.compile(text)
     except (re.error, RecursionError, OverflowError) as wrong:

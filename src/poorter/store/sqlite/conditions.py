@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from poorter.city.matching import OWN
 from poorter.city.query import And, Compare, Condition, Exists, Or, Range
 
 
@@ -44,6 +45,8 @@ def compile_condition(condition: Condition, lookup: Lookup) -> list[Term]:
         return [term for part in condition.terms for term in compile_condition(part, lookup)]
     if isinstance(condition, Or):
         return [_either(condition, lookup)]
+    if condition.path.linked is None and condition.path.name in OWN:
+        return [Term("1", (), False)]
     known = lookup(condition.path.name)
     return [Term("0", (), True)] if known is None else [_one(condition, known)]
 
@@ -57,7 +60,8 @@ def _either(condition: Or, lookup: Lookup) -> Term:
 
 
 def _one(condition: Exists | Compare, known: Known) -> Term:
-    plain = not condition.path.sub and not condition.path.keys
+    path = condition.path
+    plain = not path.sub and not path.keys and path.linked is None
     if plain and known.indexed and isinstance(condition, Compare):
         test = _test(condition)
         if test is not None:

@@ -80,6 +80,8 @@ class Entities:
         types = tuple(dict.fromkeys((*found[1], *op.entity.types)))
         if types != found[1]:
             self._set_types(found[0], op.entity.urn, types)
+        if op.entity.scopes:
+            self._set_scopes(found[0], op.entity.scopes, False)
         self._write_attributes(found[0], op.entity.urn, op.entity.attributes, now_us)
         version = self._touch(found[0], now_us)
         self._note("attributes", op.entity.urn, types, op.entity.attributes)
@@ -111,7 +113,11 @@ class Entities:
             want = op.mode == "update"
             chosen = tuple(a for a in chosen if self._is_there(entity, a) == want)
         self._write_attributes(entity, op.urn, chosen, now_us)
-        if chosen:
+        if op.add_types:
+            types = self._more_types(entity, op, permit, types)
+        if op.scopes is not None:
+            self._set_scopes(entity, op.scopes, op.mode == "keep")
+        if chosen or op.add_types or op.scopes is not None:
             self._touch(entity, now_us)
             self._note("attributes", op.urn, types, chosen)
         left = tuple(a.name for a in op.attributes if a not in chosen)
@@ -322,6 +328,22 @@ class Entities:
         list(self._run("DELETE FROM entity_type WHERE urn = ? AND entity = ?", (urn, entity)))
         self._add_types(entity, urn, types)
         self._entities.pop(urn, None)
+
+    def _more_types(
+        self, entity: int, op: c.SetAttributes, permit: Permit, types: tuple[str, ...]
+    ) -> tuple[str, ...]:
+        if any(permit.rule(name) is None for name in op.add_types):
+            raise Denied
+        more = tuple(dict.fromkeys((*types, *op.add_types)))
+        if more != types:
+            self._set_types(entity, op.urn, more)
+        return more
+
+    def _set_scopes(self, entity: int, scopes: tuple[str, ...], beside: bool) -> None:
+        if beside:
+            (text,) = next(self._run("SELECT scopes FROM entity WHERE id = ?", (entity,)))
+            scopes = tuple(dict.fromkeys((*text.split(), *scopes)))
+        list(self._run("UPDATE entity SET scopes = ? WHERE id = ?", (" ".join(scopes), entity)))
 
     def _add_types(self, entity: int, urn: str, types: tuple[str, ...]) -> None:
         for name in types:

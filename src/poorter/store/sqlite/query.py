@@ -18,7 +18,8 @@ from poorter.city.entity import Entity
 from poorter.city.errors import TooLarge
 from poorter.city.limits import PAGE_MAX
 from poorter.city.matching import matches
-from poorter.city.query import Geo, Query
+from poorter.city.query import Geo, Query, Scopes, Selector
+from poorter.city.scope import scope_pattern
 from poorter.gate.permit import ANY_TYPE, Permit
 from poorter.store.body import decode_entity
 from poorter.store.contract import Page, StoredEntity
@@ -82,6 +83,12 @@ class _Search:
             self._terms = compile_condition(query.condition, self._lookup)
         if query.attributes:
             self._terms.append(self._any_attribute(query.attributes))
+        if query.type_sets:
+            self._terms.append(_of_types(query.type_sets))
+        if query.selectors:
+            self._terms.append(_selected(query.selectors))
+        if query.scopes is not None:
+            self._terms.append(_in_scopes(query.scopes))
         self._box = None if query.geo is None else search_box(query.geo)
         self._terms_exact = all(term.exact for term in self._terms)
         self._exact = query.geo is None and self._terms_exact
@@ -127,11 +134,20 @@ class _Search:
     def _meets(self, stored: StoredEntity) -> bool:
         entity = decode_entity(stored)
         query = self._query
-        if query.condition is not None and not matches(entity, query.condition):
+        if query.condition is not None and not matches(entity, query.condition, self._linked):
             return False
         if query.attributes and not any(a.name in query.attributes for a in entity.attributes):
             return False
         return query.geo is None or _near(entity, query.geo)
+
+    def _linked(self, urn: str) -> Entity | None:
+        """The entity that a relationship leads to, as far as it exists for this permit."""
+        rows = self._connection.execute(
+            f"SELECT {_COLUMNS} FROM entity e WHERE e.urn = ? AND e.live", (urn,)
+        )
+        row = next(iter(list(rows)), None)
+        found = row and entity_of_row(self._connection, self._permit, row[0], row[1:])
+        return decode_entity(found) if found else None
 
     def _sql(self, columns: str, after: str) -> tuple[str, tuple[Any, ...]]:
         drive, left = self._drive()
@@ -269,3 +285,37 @@ def _near(entity: Entity, geo: Geo) -> bool:
     return any(
         a.kind == "GeoProperty" and related(a.value, geo) for a in entity.named(geo.attribute)
     )
+
+
+def _selected(selectors: tuple[Selector, ...]) -> Term:
+    parts: list[str] = []
+    values: list[Any] = []
+    for selector in selectors:
+        tests = ["1"]
+        if selector.type_sets:
+            term = _of_types(selector.type_sets)
+            tests.append(term.sql)
+            values += term.values
+        if selector.ids:
+            tests.append(f"e.urn IN ({', '.join('?' * len(selector.ids))})")
+            values += selector.ids
+        if selector.id_pattern is not None:
+            tests.append("regexp(?, e.urn)")
+            values.append(selector.id_pattern)
+        parts.append("(" + " AND ".join(tests) + ")")
+    return Term(f"({' OR '.join(parts)})", tuple(values), True)
+
+
+def _of_types(sets: tuple[tuple[str, ...], ...]) -> Term:
+    has = "EXISTS (SELECT 1 FROM entity_type t WHERE t.type = ? AND t.urn = e.urn)"
+    either = " OR ".join("(" + " AND ".join(has for _ in names) + ")" for names in sets)
+    return Term(f"({either})", tuple(name for names in sets for name in names), True)
+
+
+def _in_scopes(scopes: Scopes) -> Term:
+    either = " OR ".join(
+        "(" + " AND ".join("regexp(?, e.scopes)" for _ in every) + ")"
+        for every in scopes.alternatives
+    )
+    patterns = tuple(scope_pattern(one) for every in scopes.alternatives for one in every)
+    return Term(f"({either})", patterns, True)

@@ -108,6 +108,29 @@ class SqliteStore:
         rows = self._reader().execute("SELECT type, count(*) FROM entity_type GROUP BY type")
         return tuple((name, number) for name, number in rows if permit.rule(name) is not None)
 
+    def facets(self, permit: Permit) -> list[c.Facet]:
+        """Types with their attributes and kinds, as far as they exist for the permit."""
+        permit.check("read", self.clock.now_us())
+        connection = self._reader()
+        entities = dict(connection.execute("SELECT type, count(*) FROM entity_type GROUP BY type"))
+        rows = connection.execute(
+            "SELECT t.type, n.name, json_extract(CAST(a.body AS TEXT), '$.type') AS kind, "
+            "count(*) FROM entity_type t JOIN attribute a ON a.entity = t.entity AND a.live "
+            "JOIN name n ON n.id = a.name GROUP BY 1, 2, 3 ORDER BY 1, min(a.id)"
+        )
+        found = [
+            c.Facet(type_name, name, kind, instances, entities[type_name])
+            for type_name, name, kind, instances in rows
+            if (rule := permit.rule(type_name)) is not None and rule.covers(name)
+        ]
+        bare = set(entities) - {facet.type for facet in found}
+        found += [
+            c.Facet(name, "", "", 0, entities[name])
+            for name in sorted(bare)
+            if permit.rule(name) is not None
+        ]
+        return found
+
     def history(self, permit: Permit, query: HistoryQuery) -> list[Observation]:
         """Observations by attribute, then event time."""
         permit.check("read", self.clock.now_us())
