@@ -22,6 +22,7 @@ LEDGER_S = 0.5
 OUTCOMES_S = 5.0
 CLEANING_S = 600.0
 INDICATORS_S = 60.0
+RETRY_S_MAX = 8.0
 
 
 class Jobs:
@@ -66,7 +67,7 @@ async def _again(seconds: float, name: str, work: Callable[[], Awaitable[None]])
         except Exception:  # the outermost loop: one job that fails may not stop the others
             failures += 1
             log.exception("job %s failed (%d in a row)", name, failures)
-        await asyncio.sleep(seconds * min(2**failures, 64))
+        await asyncio.sleep(min(seconds * 2 ** min(failures, 10), max(seconds, RETRY_S_MAX)))
 
 
 def _bound(running: Running, system: System, job: Job) -> Callable[[], Awaitable[None]]:

@@ -149,6 +149,7 @@ def _wire(config: Config, store: Store) -> Running:
         systems=systems,
         own={system.processor: _own(config, system) for system in systems},
     )
+    gate.recording = lambda: running.sequencer.failing is None
     running.load_credentials()
     return running
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from poorter.city.clock import Clock
-from poorter.city.errors import Denied, Invalid
+from poorter.city.errors import Denied, Invalid, Unavailable
 from poorter.city.limits import PERMIT_LEASE_US
 from poorter.city.time import DAY_US
 from poorter.gate.compile import Interval, Table
@@ -55,6 +55,8 @@ class Gate:
         self._leases: dict[tuple[str, str, str], _Lease] = {}
         self._listeners: list[Callable[[], None]] = []
         self.denials = 0
+        #: whether uses can be recorded: while they can't, nothing personal leaves (rule 2)
+        self.recording: Callable[[], bool] = lambda: True
 
     @property
     def policy(self) -> Policy:
@@ -62,7 +64,11 @@ class Gate:
         return self._compiled.policy
 
     def permit(self, processor: str, purpose: str, action: Action) -> Permit:
-        """The permit for a request. Raises Denied, always in the same words."""
+        """The permit for a request.
+
+        Raises: Denied, always in the same words; Unavailable for personal data while no use of it
+        can be recorded.
+        """
         key = (processor, purpose, action)
         now_us = self._clock.now_us()
         lease = self._leases.get(key)
@@ -92,7 +98,7 @@ class Gate:
         """Whether `permit` would give one."""
         try:
             self.permit(processor, purpose, action)
-        except Denied:
+        except (Denied, Unavailable):
             return False
         return True
 
@@ -110,6 +116,10 @@ class Gate:
             self.denials += 1
             raise Denied
         processor, purpose_id, _ = key
+        personal = any(d.data_class in ("personal", "special") for d in datasets)
+        outside = not processor.startswith("internal:")
+        if personal and outside and action == "read" and not self.recording():
+            raise Unavailable("the ledger can't be written now, so personal data can't be read")
         purpose = compiled.policy.purposes[purpose_id]
         permit = Permit(
             processor=processor,
@@ -121,7 +131,7 @@ class Gate:
             policy_version=compiled.policy.version,
             key=f"{processor}|{purpose_id}|{action}|{compiled.policy.version}",
             legal_basis=purpose.legal_basis,
-            personal=any(d.data_class in ("personal", "special") for d in datasets),
+            personal=personal,
         )
         # renewed at half its life, so that a permit just handed out lasts for what it is for
         lease = _Lease(permit, now_us + (until_us - now_us + 1) // 2)

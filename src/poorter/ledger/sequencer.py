@@ -43,15 +43,26 @@ class Sequencer:
         self._clock = clock
         self._ring = ring
         self._lock = threading.Lock()
+        #: why the tree could not be written at the last step, None when it could
+        self.failing: str | None = None
         self.tiles = Tiles(folder)
         self._frontier = Frontier()
         self.checkpoint = Checkpoint(self.origin, 0, self._frontier.root())
         self._recover()
 
     def step(self) -> Checkpoint:
-        """Take in what was committed since; sign a checkpoint if that was anything."""
+        """Take in what was committed since; sign a checkpoint if that was anything.
+
+        Raises: Unavailable when it can't be written; nothing is lost, the next step tries again.
+        """
         with self._lock:  # the last step at a stop may meet one that still runs in its thread
-            return self._step()
+            try:
+                checkpoint = self._step()
+            except OSError as wrong:
+                self.failing = wrong.strerror or str(wrong)
+                raise Unavailable(f"the ledger can't be written: {self.failing}") from wrong
+            self.failing = None
+            return checkpoint
 
     def _step(self) -> Checkpoint:
         while True:
@@ -61,7 +72,10 @@ class Sequencer:
             for offset, (index, _) in enumerate(rows):
                 if index != self._frontier.size + offset:
                     raise Unavailable(f"the store has no leaf {self._frontier.size + offset}")
-            self.tiles.extend(rows[0][0], [leaf for _, leaf in rows], self._frontier)
+            # a copy: where a tile can't be written, the next step begins at the same leaf again
+            grown = self._frontier.copy()
+            self.tiles.extend(rows[0][0], [leaf for _, leaf in rows], grown)
+            self._frontier = grown
         if self._frontier.size != self.checkpoint.size or self._frontier.size == 0:
             self._sign()
         return self.checkpoint

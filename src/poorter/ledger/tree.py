@@ -30,6 +30,10 @@ class Frontier:
         self.size = size
         self._peaks = list(peaks)
 
+    def copy(self) -> Frontier:
+        """The same edge, to try an append on."""
+        return Frontier(self.size, self._peaks)
+
     def append(self, hashed: bytes) -> list[tuple[int, int, bytes]]:
         """Add a leaf hash; the (level, index, hash) of every subtree it completed."""
         done = [(0, self.size, hashed)]

@@ -51,7 +51,11 @@ def make_pages(running: Running, acts: Operations, ledger: Proofs) -> Starlette:
     pages = Pages(running, acts, ledger)
 
     async def health(request: Request) -> Response:
-        return JSONResponse({"status": "up", "policy": running.gate.policy.version})
+        failing = running.sequencer.failing
+        state = {"status": "up", "policy": running.gate.policy.version, "ledger": "written"}
+        if failing is not None:
+            state |= {"status": "degraded", "ledger": f"can't be written: {failing}"}
+        return JSONResponse(state)
 
     async def root(request: Request) -> Response:
         return RedirectResponse(f"/{choose(request.headers.get('accept-language'))}/", 303)
