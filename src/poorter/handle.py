@@ -15,14 +15,14 @@ from poorter.gate.gate import Gate
 from poorter.gate.permit import Action, Permit
 from poorter.gate.uses import Uses
 from poorter.store import contract as c
-from poorter.stream.local import LocalStream
-from poorter.systems.city import Changed, Held, Mean, Own
+from poorter.stream.local import Gap, LocalStream
+from poorter.systems.city import CAPABILITIES, Changed, Held, Mean, Missed, Own
 
 
 class LocalCity:
     """The city as one (processor, purpose) knows it, from within the same process."""
 
-    capabilities = frozenset({"command", "hold", "advise"})
+    capabilities = CAPABILITIES
 
     def __init__(
         self,
@@ -122,7 +122,7 @@ class LocalCity:
         return await self._decisions.advise(proposal, self.processor)
 
     async def changes(self, types: Sequence[str]) -> AsyncIterator[Changed]:
-        """Changes of entities of these types; ends when the permit does."""
+        """Changes of entities of these types; ends when the permit does. Raises Missed."""
         wanted = frozenset(types)
         follower = self._stream.follow(lambda event: not wanted.isdisjoint(event.types))
         try:
@@ -133,6 +133,8 @@ class LocalCity:
                     return
                 if permit.rule_of(event.types) is not None:
                     yield Changed(event.sequence, event.urn, event.types, event.names)
+        except Gap as gap:
+            raise Missed(gap.after) from None
         finally:
             follower.close()
 

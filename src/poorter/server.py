@@ -23,6 +23,7 @@ from poorter.standards.ngsild import app as ngsild
 from poorter.standards.ngsild.contexts import Contexts
 from poorter.standards.ngsild.face import Face
 from poorter.standards.operations import app as operations
+from poorter.standards.operations import handle
 from poorter.standards.proofs import app as proofs
 from poorter.web.app import make_pages
 
@@ -46,6 +47,7 @@ def make_app(running: Running) -> ASGIApp:
     acts = operations.Operations(
         running.systems, running.city_of, asking, running.gate, running.store, running.clock
     )
+    whole = handle.CityHandle(face, running.gate, running.decisions, running.stream, running.clock)
     ledger = proofs.Proofs(running.sequencer, running.store, running.gate, asking)
     pages = make_pages(running, acts, ledger)
 
@@ -56,6 +58,8 @@ def make_app(running: Running) -> ASGIApp:
         path: str = scope["path"]
         if path.startswith(ngsild.PREFIX):
             await context(scope, receive, send)
+        elif path == handle.PREFIX or path.startswith(handle.PREFIX + "/"):
+            await whole(scope, receive, send)
         elif path.startswith(operations.PREFIX):
             await acts(scope, receive, send)
         elif path.startswith(proofs.PREFIX):

@@ -387,6 +387,10 @@ class Store(Protocol):
         """Events after a sequence number, oldest first, of types that the permit covers."""
         ...
 
+    def sequence(self) -> int:
+        """The number of the newest committed event; 0 before the first."""
+        ...
+
     def on_commit(self, listener: Callable[[Sequence[Event]], None]) -> Callable[[], None]:
         """Call `listener` on the writer's thread after each group commit; returns how to stop.
         A listener must return at once (hand over to its own queue) and sees ids only, no values."""

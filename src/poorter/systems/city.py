@@ -14,8 +14,24 @@ from typing import Any, Protocol
 
 from poorter.city.clock import Clock
 from poorter.city.entity import Attribute, Entity, Observation
+from poorter.city.errors import CityError
 from poorter.city.query import HistoryQuery, Query
 from poorter.decide.advice import Proposal
+
+#: what a Poorter offers beyond what any NGSI-LD broker does
+CAPABILITIES = frozenset({"command", "hold", "advise"})
+
+
+class Missed(CityError):  # noqa: N818 - a fact about the follower, not an error of the city
+    """Changes were lost on the way; `after` is the last that was handed out. Who follows reads
+    the state anew and follows again."""
+
+    status = 410
+    title = "Changes were missed"
+
+    def __init__(self, after: int) -> None:
+        super().__init__(f"changes after {after} were lost: read the state and follow again")
+        self.after = after
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,5 +142,6 @@ class City(Protocol):
         ...
 
     def changes(self, types: Sequence[str]) -> AsyncIterator[Changed]:
-        """Changes of entities of these types as they are committed."""
+        """Changes of entities of these types as they are committed; ends when the permit does.
+        Raises Missed where some were lost."""
         ...

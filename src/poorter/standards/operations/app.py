@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
 
 from poorter.city.clock import Clock
-from poorter.city.errors import CityError, Conflict, Denied, Invalid, NotFound
+from poorter.city.errors import CityError, Denied, Invalid, NotFound
 from poorter.gate.gate import Gate
 from poorter.gate.genesis import RUN
 from poorter.ledger.leaf import make_line
@@ -19,14 +18,14 @@ from poorter.standards.http.asking import Asking
 from poorter.standards.ngsild.problem import NoSuchMethod
 from poorter.standards.operations.inputs import read_inputs
 from poorter.standards.operations.openapi import openapi
-from poorter.store.contract import AppendLeaf, Change, PutRecord, Store
+from poorter.standards.operations.problem import problem_answer
+from poorter.standards.operations.replay import Replays
+from poorter.store.contract import AppendLeaf, Change, Store
 from poorter.systems.city import City
 from poorter.systems.shape import Operation, System
 
 PREFIX = "/api/"
 _HEADERS = ((b"content-type", b"application/json"),)
-_PROBLEM = (b"content-type", b"application/problem+json")
-REPLAY_HOURS = 24
 
 
 class Operations:
@@ -52,13 +51,14 @@ class Operations:
         self._gate = gate
         self._store = store
         self._clock = clock
+        self._replays = Replays(store, gate, clock)
 
     async def __call__(self, scope: Scope, receive: Receive, transmit: Send) -> None:
         """Answer one request; errors are problem details (RFC 9457)."""
         try:
             answer = await self._answer(Request(scope, receive))
         except CityError as error:
-            answer = _problem(error)
+            answer = problem_answer(error)
         await send(answer, transmit)
 
     async def _answer(self, request: Request) -> Answer:
@@ -105,66 +105,18 @@ class Operations:
         city = self._city_of(system)
         if operation.kind == "ask":
             return await operation.run(city, inputs)
-        if key is not None:
-            if not 1 <= len(key) <= 128:
-                raise Invalid("an Idempotency-Key has 1 to 128 characters")
-            replay_id = _replay_id(credential, system, operation, key)
-            await self._claim(replay_id, inputs)
-            known = self._replayed(replay_id)
-            if known is not None:
-                return known
-        try:
-            result = await operation.run(city, inputs)
-        except CityError:
-            if key is not None:
-                await self._keep(replay_id, None)
-            raise
-        await self._leave(system, operation, replay_id if key is not None else None, result)
-        return result
 
-    # -- what an act leaves ----------------------------------------------------------------------
+        async def act() -> dict[str, Any]:
+            return await operation.run(city, inputs)
 
-    async def _claim(self, replay_id: str, inputs: Mapping[str, Any]) -> None:
-        """The first with this key goes on; others wait for its answer or are told to."""
-        permit = self._gate.permit("internal:uses", RUN, "administer")
-        doc = {"state": "running", "digest": _digest(inputs), "at_us": self._clock.now_us()}
-        try:
-            await self._store.commit_async(
-                permit, Change((PutRecord("replay", replay_id, doc, expect=0),))
-            )
-        except Conflict:
-            known = self._record(replay_id)
-            if known["digest"] != doc["digest"]:
-                raise Conflict("this Idempotency-Key was used with other inputs") from None
-            if known["state"] == "running":
-                raise Conflict("a request with this Idempotency-Key is still running") from None
-            if known["state"] == "failed":
-                await self._store.commit_async(
-                    permit, Change((PutRecord("replay", replay_id, doc),))
-                )
+        async def seal(result: dict[str, Any]) -> dict[str, Any]:
+            return result | {"leaf": await self._leave(system, operation)}
 
-    def _replayed(self, replay_id: str) -> dict[str, Any] | None:
-        known = self._record(replay_id)
-        result: dict[str, Any] | None = known.get("result")
-        return result
+        who = (credential, system.name, operation.name)
+        return await self._replays.once(key, who, inputs, act, seal)
 
-    def _record(self, replay_id: str) -> dict[str, Any]:
-        permit = self._gate.permit("internal:uses", RUN, "read")
-        return self._store.record(permit, "replay", replay_id).doc
-
-    async def _keep(self, replay_id: str, result: dict[str, Any] | None) -> None:
-        permit = self._gate.permit("internal:uses", RUN, "administer")
-        known = self._record(replay_id)
-        doc = known | {"state": "failed" if result is None else "done", "result": result}
-        await self._store.commit_async(permit, Change((PutRecord("replay", replay_id, doc),)))
-
-    async def _leave(
-        self,
-        system: System,
-        operation: Operation,
-        replay_id: str | None,
-        result: dict[str, Any],
-    ) -> None:
+    async def _leave(self, system: System, operation: Operation) -> int:
+        """The leaf of an act; its index."""
         permit = self._gate.permit("internal:uses", RUN, "administer")
         line = make_line(
             "action",
@@ -179,33 +131,8 @@ class Operations:
         committed = await self._store.commit_async(
             permit, Change((AppendLeaf(line.leaf, line.payload),))
         )
-        result["leaf"] = committed.results[0]
-        if replay_id is not None:
-            await self._keep(replay_id, result)
+        return int(committed.results[0])
 
 
 def _method(operation: Operation) -> str:
     return "GET" if operation.kind == "ask" else "POST"
-
-
-def _digest(inputs: Mapping[str, Any]) -> str:
-    return hashlib.sha256(msgspec.json.encode(inputs, order="deterministic")).hexdigest()
-
-
-def _replay_id(credential: str, system: System, operation: Operation, key: str) -> str:
-    text = f"{credential}\n{system.name}\n{operation.name}\n{key}"
-    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
-
-
-def _problem(error: CityError) -> Answer:
-    body = {
-        "type": "about:blank",
-        "title": error.title,
-        "detail": error.detail,
-        "status": error.status,
-    }
-    headers = [_PROBLEM]
-    retry = getattr(error, "retry_after_s", None)
-    if retry is not None:
-        headers.append((b"retry-after", str(retry).encode()))
-    return Answer(error.status, msgspec.json.encode(body), tuple(headers))

@@ -235,8 +235,9 @@ class SqliteStore:
         return bytes(rows[0][0])
 
     def sequence(self) -> int:
-        """The number of the newest event: what an ETag of a whole page can be made of."""
-        return self._writer.sequence
+        """The number of the newest committed event: the writer's own is ahead of what one reads."""
+        (newest,) = next(self._reader().execute("SELECT coalesce(max(sequence), 0) FROM event"))
+        return int(newest)
 
     def backup(self, permit: Permit, target: str) -> None:
         """A consistent copy into the folder `target` while writing goes on."""
