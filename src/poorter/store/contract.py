@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 from poorter.city.clock import Clock
 from poorter.city.entity import Attribute, Entity, Observation
+from poorter.city.errors import Denied
 from poorter.city.query import HistoryQuery, Query
 from poorter.gate.permit import Permit
 
@@ -231,6 +232,16 @@ class Event:
     names: tuple[str, ...] = ()
 
 
+class Watch(Protocol):
+    """Asks for the images of what changes; set `types` to those of interest, "*" for any."""
+
+    types: frozenset[str]
+
+    def stop(self) -> None:
+        """Ask no longer."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class StoredAttribute:
     """One attribute instance as stored; `body` is its normalised JSON without system times."""
@@ -253,6 +264,53 @@ class StoredEntity:
     created_at_us: int
     modified_at_us: int
     attributes: tuple[StoredAttribute, ...]
+
+
+class Changed:
+    """An entity as it was and as it is after a change. It opens with a permit only, so whoever
+    hands it on decides nothing: the reader's permit at that moment does."""
+
+    __slots__ = ("_after", "_before", "at_us", "sequence", "types", "urn")
+
+    def __init__(
+        self,
+        sequence: int,
+        at_us: int,
+        urn: str,
+        before: StoredEntity | None,
+        after: StoredEntity | None,
+    ) -> None:
+        self.sequence = sequence
+        self.at_us = at_us
+        self.urn = urn
+        self._before = before
+        self._after = after
+        whole = after or before
+        self.types: tuple[str, ...] = () if whole is None else whole.types
+
+    def before(self, permit: Permit) -> StoredEntity | None:
+        """As it was, None when it was not there or does not exist for this permit."""
+        return None if self._before is None else visible(self._before, permit)
+
+    def after(self, permit: Permit) -> StoredEntity | None:
+        """As it is, None when it is gone or does not exist for this permit."""
+        return None if self._after is None else visible(self._after, permit)
+
+
+def visible(entity: StoredEntity, permit: Permit) -> StoredEntity | None:
+    """What of a whole entity exists for a read permit; the very same object when all of it does.
+
+    Raises: Denied for a permit that is not for reading.
+    """
+    if permit.action != "read":
+        raise Denied
+    rule = permit.rule_of(entity.types)
+    if rule is None:
+        return None
+    if rule.attributes is None and not rule.without:
+        return entity
+    kept = tuple(a for a in entity.attributes if rule.covers(a.name))
+    return replace(entity, attributes=kept)
 
 
 @dataclass(frozen=True, slots=True)
@@ -394,6 +452,11 @@ class Store(Protocol):
     def on_commit(self, listener: Callable[[Sequence[Event]], None]) -> Callable[[], None]:
         """Call `listener` on the writer's thread after each group commit; returns how to stop.
         A listener must return at once (hand over to its own queue) and sees ids only, no values."""
+        ...
+
+    def watch(self, listener: Callable[[Sequence[Changed]], None]) -> Watch:
+        """Call `listener` after each group commit with what changed of the watched types. A
+        backfill is not among it. The listener must return at once."""
         ...
 
     def leaves(self, permit: Permit, after: int, limit: int) -> list[tuple[int, bytes]]:

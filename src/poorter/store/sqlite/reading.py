@@ -3,12 +3,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import apsw
 
-from poorter.gate.permit import Permit, TypeRule
-from poorter.store.contract import StoredAttribute, StoredEntity
+from poorter.gate.permit import Permit
+from poorter.store.contract import StoredAttribute, StoredEntity, visible
 from poorter.store.sqlite.recent import Recent
 
 _ENTITY = (
@@ -26,19 +24,18 @@ def entity_of_row(
     """The same from a row (id, types, scopes, version, created_us, modified_us)."""
     number, types_text, scopes, version, created_us, modified_us = row
     types = tuple(str(types_text).split(" "))
-    rule = permit.rule_of(types)
-    if rule is None:
+    if permit.rule_of(types) is None:
         return None
-    attributes = reduced(all_attributes(connection, number), rule)
-    return StoredEntity(
+    whole = StoredEntity(
         urn,
         types,
         tuple(str(scopes).split()),
         version,  # type: ignore[arg-type]
         created_us,  # type: ignore[arg-type]
         modified_us,  # type: ignore[arg-type]
-        attributes,
+        all_attributes(connection, number),
     )
+    return visible(whole, permit)
 
 
 def all_attributes(connection: apsw.Connection, number: object) -> tuple[StoredAttribute, ...]:
@@ -53,11 +50,21 @@ def all_attributes(connection: apsw.Connection, number: object) -> tuple[StoredA
     )
 
 
-def reduced(attributes: tuple[StoredAttribute, ...], rule: TypeRule) -> tuple[StoredAttribute, ...]:
-    """Those that exist for this request."""
-    if rule.attributes is None and not rule.without:
-        return attributes
-    return tuple([attribute for attribute in attributes if rule.covers(attribute.name)])
+def whole_entity(connection: apsw.Connection, urn: str) -> StoredEntity | None:
+    """A live entity before any permit."""
+    found = next(iter(list(connection.execute(_ENTITY, (urn,)))), None)
+    if found is None:
+        return None
+    number, types, scopes, version, created_us, modified_us = found
+    return StoredEntity(
+        urn,
+        tuple(types.split(" ")),
+        tuple(scopes.split()),
+        version,
+        created_us,
+        modified_us,
+        all_attributes(connection, number),
+    )
 
 
 def recent_entity(
@@ -67,22 +74,8 @@ def recent_entity(
     whole = recent.get(urn)
     if whole is None:
         generation = recent.generation
-        found = next(iter(list(connection.execute(_ENTITY, (urn,)))), None)
-        if found is None:
+        whole = whole_entity(connection, urn)
+        if whole is None:
             return None
-        number, types, scopes, version, created_us, modified_us = found
-        whole = StoredEntity(
-            urn,
-            tuple(types.split(" ")),
-            tuple(scopes.split()),
-            version,
-            created_us,
-            modified_us,
-            all_attributes(connection, number),
-        )
         recent.keep(urn, whole, generation)
-    rule = permit.rule_of(whole.types)
-    if rule is None:
-        return None
-    kept = reduced(whole.attributes, rule)
-    return whole if kept is whole.attributes else replace(whole, attributes=kept)
+    return visible(whole, permit)

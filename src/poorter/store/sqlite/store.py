@@ -23,6 +23,7 @@ from poorter.store.body import decode_entity
 from poorter.store.sqlite import reading
 from poorter.store.sqlite.connect import FILE, connect, lock_directory, migrate
 from poorter.store.sqlite.history import aggregate, history
+from poorter.store.sqlite.images import Watching
 from poorter.store.sqlite.query import Names, run_query
 from poorter.store.sqlite.recent import Recent
 from poorter.store.sqlite.writer import Writer, loop_job, thread_job
@@ -82,6 +83,12 @@ class SqliteStore:
         """Call `listener` after each group; returns how to stop."""
         self._writer.listeners.append(listener)
         return lambda: self._writer.listeners.remove(listener)
+
+    def watch(self, listener: Callable[[Sequence[c.Changed]], None]) -> c.Watch:
+        """Call `listener` after each group with what changed of the watched types."""
+        watching = Watching(self._writer.images, listener)
+        self._writer.images.watching.append(watching)
+        return watching
 
     # -- reading -----------------------------------------------------------------------------
 

@@ -24,8 +24,9 @@ from poorter.city.errors import CityError, Denied, Invalid, Unavailable
 from poorter.city.limits import COMMIT_CHANGES_MAX, IDEMPOTENCY_HOURS, WRITE_QUEUE_MAX
 from poorter.city.time import HOUR_US
 from poorter.gate.permit import Permit
-from poorter.store.contract import Change, Committed, Event, Observe, ObserveResult
+from poorter.store.contract import Change, Changed, Committed, Event, Observe, ObserveResult
 from poorter.store.sqlite.apply import Applier
+from poorter.store.sqlite.images import Images
 from poorter.store.sqlite.recent import Recent
 
 Listener = Callable[[Sequence[Event]], None]
@@ -79,6 +80,8 @@ class Writer:
         self._near: list[Job] = []  # small changes of the loop, for its next turn
         self._sync_s = 0.0
         self._applier = Applier(connection)
+        self.images = Images(connection, self._applier.entities, recent)
+        self._changed: list[Changed] = []
         (sequence,) = next(self._run("SELECT coalesce(max(sequence), 0) FROM event"))
         self.sequence = int(sequence)
         self.listeners: list[Listener] = []
@@ -159,6 +162,7 @@ class Writer:
     def _commit(self, jobs: list[Job]) -> None:
         now_us = self._clock.now_us()
         before = self.sequence
+        self._changed = []
         try:
             events: list[Event] = []
             try:
@@ -167,6 +171,7 @@ class Writer:
                 self._roll_back()
                 self.sequence = before
                 events = []
+                self._changed = []
                 answers = self._group(jobs, now_us, events, apart=True)
             self._write_events(events)
             began = time.perf_counter()
@@ -184,6 +189,9 @@ class Writer:
         if events:
             for listener in tuple(self.listeners):
                 listener(events)
+        if self._changed:
+            for watching in tuple(self.images.watching):
+                watching.listener(self._changed)
 
     def _group(
         self, jobs: list[Job], now_us: int, events: list[Event], *, apart: bool
@@ -194,6 +202,7 @@ class Writer:
         each. When one is refused (_Refused) all of it is done again, each in its own savepoint.
         """
         list(self._run("BEGIN IMMEDIATE"))
+        self.images.end_group()
         return [self._apply(job, now_us, events, apart) for job in jobs]
 
     def _apply(self, job: Job, now_us: int, events: list[Event], apart: bool) -> Answer:
@@ -205,6 +214,7 @@ class Writer:
                 return known
         if apart:
             list(self._run("SAVEPOINT change"))
+        images = self.images.before(change.ops) if self.images.types else {}
         try:
             results = tuple(self._applier.apply(op, job.permit, now_us) for op in change.ops)
             sequence = self.sequence + len(outbox)
@@ -224,6 +234,11 @@ class Writer:
             event = Event(self.sequence, now_us, kind, urn, types, names)  # type: ignore[arg-type]
             events.append(event)
         outbox.clear()
+        if images:
+            for urn, after in self.images.after(images).items():
+                if images[urn] is not None or after is not None:
+                    changed = Changed(self.sequence, now_us, urn, images[urn], after)
+                    self._changed.append(changed)
         return Committed(results, self.sequence, now_us)
 
     def _write_events(self, events: list[Event]) -> None:

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: EUPL-1.2
+"""Images of what a change touches, before and after, for as long as somebody watches its type.
+
+Nobody watching costs one test a change. Images of one group feed each other: what an entity is
+after one change is what it was before the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+import apsw
+
+from poorter.store import contract as c
+from poorter.store.sqlite.entities import Entities
+from poorter.store.sqlite.reading import whole_entity
+from poorter.store.sqlite.recent import Recent
+
+Listener = Callable[[Sequence[c.Changed]], None]
+
+
+class Watching:
+    """One who watches."""
+
+    def __init__(self, images: Images, listener: Listener) -> None:
+        self._images = images
+        self._types: frozenset[str] = frozenset()
+        self.listener = listener
+
+    @property
+    def types(self) -> frozenset[str]:
+        """The types of interest."""
+        return self._types
+
+    @types.setter
+    def types(self, types: frozenset[str]) -> None:
+        self._types = types
+        self._images.look_again()
+
+    def stop(self) -> None:
+        """Ask no longer."""
+        self._images.watching.remove(self)
+        self._images.look_again()
+
+
+class Images:
+    """Takes images for the writer, inside its transaction."""
+
+    def __init__(self, connection: apsw.Connection, entities: Entities, recent: Recent) -> None:
+        self._connection = connection
+        self._entities = entities
+        self._recent = recent
+        self._group: dict[str, c.StoredEntity | None] = {}
+        self.watching: list[Watching] = []
+        self.types: frozenset[str] = frozenset()
+
+    def look_again(self) -> None:
+        """Somebody watches something else than before."""
+        self.types = frozenset(name for one in self.watching for name in one.types)
+
+    def before(self, ops: Iterable[c.Op]) -> dict[str, c.StoredEntity | None]:
+        """Entities of watched types that `ops` will touch, as they are."""
+        found: dict[str, c.StoredEntity | None] = {}
+        for op in ops:
+            for urn, types in self._touched(op):
+                if urn not in found and ("*" in self.types or not self.types.isdisjoint(types)):
+                    found[urn] = self._image(urn)
+        return found
+
+    def after(self, urns: Iterable[str]) -> dict[str, c.StoredEntity | None]:
+        """The same entities as they have become."""
+        for urn in urns:
+            self._group[urn] = whole_entity(self._connection, urn)
+        return {urn: self._group[urn] for urn in urns}
+
+    def end_group(self) -> None:
+        """The transaction has ended, one way or the other."""
+        self._group.clear()
+
+    def _image(self, urn: str) -> c.StoredEntity | None:
+        if urn in self._group:
+            return self._group[urn]
+        return self._recent.get(urn) or whole_entity(self._connection, urn)
+
+    def _touched(self, op: c.Op) -> Iterable[tuple[str, tuple[str, ...]]]:
+        if isinstance(op, c.Create | c.Put | c.Replace):
+            known = self._entities.find(op.entity.urn)
+            yield op.entity.urn, (*op.entity.types, *(known[1] if known else ()))
+        elif isinstance(op, c.SetAttributes | c.Delete | c.DeleteAttribute):
+            found = self._entities.find(op.urn)
+            more = op.add_types if isinstance(op, c.SetAttributes) else ()
+            if found is not None:
+                yield op.urn, (*found[1], *more)
+        elif isinstance(op, c.Observe) and not op.one_event:
+            for urn in dict.fromkeys(reading.urn for reading in op.readings):
+                yield urn, (op.type,)
