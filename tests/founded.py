@@ -19,10 +19,13 @@ PASSWORD = "a-password-for-tests"
 
 @asynccontextmanager
 async def founded(
-    folder: Path, clock: ManualClock, systems: tuple[str, ...] = ("parking", "crowds")
+    folder: Path,
+    clock: ManualClock,
+    systems: tuple[str, ...] = ("parking", "crowds"),
+    more: dict[str, object] | None = None,
 ) -> AsyncIterator[Running]:
-    """A running city whose goals are all adopted."""
-    settings = {"systems.enabled": list(systems)}
+    """A running city whose goals are all adopted; `more`: settings of its own."""
+    settings = {"systems.enabled": list(systems), **(more or {})}
     passwords = (PASSWORD, PASSWORD)
     made = await found_city(folder, settings, OFFICERS, "Council", clock, passwords)
     running = await open_city(made.config, clock)

@@ -18,6 +18,7 @@ from poorter.identity.credentials import Credential, Credentials
 from poorter.identity.keys import load_key, read_ring
 from poorter.ledger.sequencer import Sequencer
 from poorter.standards.http.outgoing import Outgoing
+from poorter.standards.ngsild.subscriptions.engine import Engine
 from poorter.store.contract import Store
 from poorter.store.policy import PolicyStore
 from poorter.store.sqlite import open_store
@@ -48,6 +49,7 @@ class Running:
     outgoing: Outgoing
     systems: tuple[System, ...]
     own: dict[str, Own]
+    engine: Engine | None = None  # of subscriptions, once the city has an HTTP face
 
     def city(self, processor: str, purpose: str) -> LocalCity:
         """The city handle of one (processor, purpose)."""

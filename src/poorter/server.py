@@ -22,6 +22,8 @@ from poorter.standards.http.asking import Asking
 from poorter.standards.ngsild import app as ngsild
 from poorter.standards.ngsild.contexts import Contexts
 from poorter.standards.ngsild.face import Face
+from poorter.standards.ngsild.subscriptions.engine import Engine
+from poorter.standards.ngsild.subscriptions.sending import Sender
 from poorter.standards.operations import app as operations
 from poorter.standards.operations import handle
 from poorter.standards.proofs import app as proofs
@@ -43,6 +45,15 @@ def make_app(running: Running) -> ASGIApp:
         running.store, running.gate, running.outgoing, config.paths_contexts, running.clock
     )
     face = Face(running.store, running.gate, asking, running.uses, running.clock, contexts)
+    face.engine = Engine(
+        running.store,
+        running.gate,
+        running.uses,
+        running.clock,
+        contexts,
+        Sender(running.outgoing),
+    )
+    running.engine = face.engine
     context = ngsild.NgsiLd(face)
     acts = operations.Operations(
         running.systems, running.city_of, asking, running.gate, running.store, running.clock
@@ -102,6 +113,8 @@ async def serve(
     tasks: list[asyncio.Task[None]] = []
     try:
         jobs.start()
+        if running.engine is not None:
+            await running.engine.start()
         serving = asyncio.create_task(server.serve(), name="http")
         _stop_on_signals(server)
         if ready is not None:
@@ -113,6 +126,8 @@ async def serve(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if running.engine is not None:
+            await running.engine.stop()
         await jobs.stop()
         await running.outgoing.close()
         running.close()

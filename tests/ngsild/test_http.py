@@ -30,9 +30,12 @@ CORE_LINK = "json-ld#context"
 
 @asynccontextmanager
 async def open_city(
-    folder: Path, writable: bool = True, clock: ManualClock | None = None
+    folder: Path,
+    writable: bool = True,
+    clock: ManualClock | None = None,
+    more: dict[str, object] | None = None,
 ) -> AsyncIterator[tuple[Running, httpx.AsyncClient]]:
-    async with founded(folder, clock or ManualClock()) as running:
+    async with founded(folder, clock or ManualClock(), more=more) as running:
         if writable:
             grant = Grant("t", "public", "open-data", "context", ("write",), OFFICERS)
             await running.registry.put([grant], "ada", "test")

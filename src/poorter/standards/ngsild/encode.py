@@ -50,17 +50,23 @@ def encode_entities(
 def _document(entity: StoredEntity, form: Form, links: Links | None) -> dict[str, Any]:
     follow = links.follow if links is not None and form.join == "inline" else None
     doc = represent(entity, form, form.pick, form.omit, follow)
-    return doc if form.geometry is None else _feature(entity, doc, form)
+    if form.geometry is None:
+        return doc
+    return feature({**doc, "id": entity.urn}, _geometry(entity, form.geometry))
 
 
-def _feature(entity: StoredEntity, doc: dict[str, Any], form: Form) -> dict[str, Any]:
-    """GeoJSON (4.5.16): a geometry of the default instance, or none at all."""
-    found = [a for a in entity.attributes if a.name == form.geometry]
+def _geometry(entity: StoredEntity, name: str) -> Any:
+    """That of the default instance, or of any; None where there is none."""
+    found = [a for a in entity.attributes if a.name == name]
     found.sort(key=lambda attribute: attribute.dataset_id is not None)
     body = _decode(found[0].body) if found else {}
-    geometry = body.get("value") if body.get("type") == "GeoProperty" else None
+    return body.get("value") if body.get("type") == "GeoProperty" else None
+
+
+def feature(doc: dict[str, Any], geometry: Any) -> dict[str, Any]:
+    """An entity as a GeoJSON Feature (4.5.16)."""
     properties = {name: value for name, value in doc.items() if name != "id"}
-    return {"id": entity.urn, "type": "Feature", "geometry": geometry, "properties": properties}
+    return {"id": doc["id"], "type": "Feature", "geometry": geometry, "properties": properties}
 
 
 def _with_context(doc: dict[str, Any], form: Form) -> dict[str, Any]:

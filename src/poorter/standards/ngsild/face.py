@@ -5,12 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from poorter.city.clock import Clock
-from poorter.city.errors import Invalid, TooLarge
+from poorter.city.errors import Invalid, TooLarge, Unavailable
 from poorter.gate.gate import Gate
 from poorter.gate.genesis import RUN
 from poorter.gate.permit import Action, Permit
@@ -22,6 +22,9 @@ from poorter.standards.ngsild.context import CORE, CORE_URL, Context
 from poorter.standards.ngsild.contexts import PATH, Contexts
 from poorter.standards.ngsild.problem import Misplaced, NoSuchForm, NoSuchMedia
 from poorter.store.contract import AppendLeaf, Change, Committed, Op, Store, StoredEntity
+
+if TYPE_CHECKING:
+    from poorter.standards.ngsild.subscriptions.engine import Engine
 
 LD_JSON = b"application/ld+json"
 _CORE_LINK = (
@@ -79,10 +82,11 @@ class Face:
     ) -> None:
         self.store = store
         self.contexts = contexts
+        self.clock = clock
         self._gate = gate
         self._asking = asking
         self._uses = uses
-        self._clock = clock
+        self.engine: Engine | None = None
 
     def permit(self, request: Request, action: Action) -> tuple[Caller, Permit]:
         """Who asks and what they may. Raises Unauthenticated, TooMany, Denied."""
@@ -100,21 +104,20 @@ class Face:
         self._uses.count(permit)
         return committed
 
+    @property
+    def subscriptions(self) -> Engine:
+        """The subscriptions of this city. Raises Unavailable before they are there."""
+        if self.engine is None:
+            raise Unavailable("subscriptions are not there yet: ask again in a moment")
+        return self.engine
+
+    def own(self, action: Action) -> Permit:
+        """For what apps registered, subscribed and hosted: records of the platform itself."""
+        return self._gate.permit("internal:ngsi-ld", RUN, action)
+
     async def before_leaving(self, permit: Permit, entities: Iterable[StoredEntity]) -> None:
         """Record the use before any of it leaves: personal ones each, others as a count."""
-        if not permit.personal:
-            self._uses.count(permit)
-            return
-        now_us = self._clock.now_us()
-        leaves: list[Op] = []
-        for entity in entities:
-            rule = permit.rule_of(entity.types)
-            if rule is not None and rule.personal:
-                line = use_line(permit, now_us, entity.types[0], entity.urn.encode())
-                leaves.append(AppendLeaf(line.leaf, line.payload, entity.urn))
-        if leaves:
-            own = self._gate.permit("internal:uses", RUN, "administer")
-            await self.store.commit_async(own, Change(tuple(leaves)))
+        await record_uses_of(self.store, self._gate, self._uses, self.clock, permit, entities)
 
     # -- the form of requests and answers ------------------------------------------------------
 
@@ -197,6 +200,30 @@ async def parsed_json(request: Request) -> Any:
         raise
     except Invalid as wrong:
         raise Misplaced(wrong.detail) from None
+
+
+async def record_uses_of(
+    store: Store,
+    gate: Gate,
+    uses: Uses,
+    clock: Clock,
+    permit: Permit,
+    entities: Iterable[StoredEntity],
+) -> None:
+    """A line for each personal entity, durable before it leaves; others are counted."""
+    if not permit.personal:
+        uses.count(permit)
+        return
+    now_us = clock.now_us()
+    leaves: list[Op] = []
+    for entity in entities:
+        rule = permit.rule_of(entity.types)
+        if rule is not None and rule.personal:
+            line = use_line(permit, now_us, entity.types[0], entity.urn.encode())
+            leaves.append(AppendLeaf(line.leaf, line.payload, entity.urn))
+    if leaves:
+        own = gate.permit("internal:uses", RUN, "administer")
+        await store.commit_async(own, Change(tuple(leaves)))
 
 
 def base_url(request: Request) -> str:
