@@ -33,7 +33,12 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 #: what a system may not reach, besides the other systems
 SYSTEMS_NEVER = ("store", "web", "running", "handle", "server", "standards", "stream")
 #: outermost loops and places that must go on whatever happens, each with its reason beside it
-BROAD_EXCEPT = {"jobs.py", "server.py", "load/run.py"}
+BROAD_EXCEPT = {
+    "jobs.py",
+    "server.py",
+    "load/run.py",
+    "standards/ngsild/subscriptions/engine.py",
+}
 VAGUE_NAMES = re.compile(r"(helper|util|manager|common|misc|base)s?\.py\Z")
 FORBIDDEN = re.compile(r"/work/|/root/|/home/\w|pypi\.org|files\.pythonhosted|registry\.npmjs")
 

@@ -86,7 +86,7 @@ def find(path: str, method: str) -> tuple[Handler, list[str]]:
                 break
         else:
             handler = methods.get(method)
-            if handler is None and path.endswith("/") and len(pattern) == 1:
+            if handler is None and path.endswith("/") and pattern == ("entities",):
                 raise Invalid("the id is missing")
             if handler is None:
                 raise NoSuchMethod(f"here: {', '.join(sorted(methods))}")

@@ -49,7 +49,8 @@ class Links:
 
     def flat(self, entities: tuple[StoredEntity, ...], form: Form) -> list[dict[str, Any]]:
         """Those same entities as data."""
-        return [represent(entity, form, *below) for entity, below in self._walk(entities, form)]
+        walked = self._walk(entities, form)
+        return [represent(entity, form, *below, level=1) for entity, below in walked]
 
     def _walk(
         self, entities: tuple[StoredEntity, ...], form: Form
@@ -59,25 +60,28 @@ class Links:
         level: list[tuple[StoredEntity, Below]] = [
             (entity, (form.pick, form.omit)) for entity in entities
         ]
+        only = form.only  # of the linking entities, not of those behind them
         for _ in range(form.join_level):
             following: list[tuple[StoredEntity, Below]] = []
             for entity, below in level:
-                for urn, beyond in _targets(entity, form, below):
+                for urn, beyond in _targets(entity, only, below):
                     target = self.follow(urn) if urn not in met else None
                     if target is not None:
                         met.add(urn)
                         following.append((target, beyond))
             found += following
-            level = following
+            level, only = following, None
         return found
 
 
-def _targets(entity: StoredEntity, form: Form, below: Below) -> list[tuple[str, Below]]:
+def _targets(
+    entity: StoredEntity, only: frozenset[str] | None, below: Below
+) -> list[tuple[str, Below]]:
     pick, omit = below
     found: list[tuple[str, Below]] = []
     for attribute in entity.attributes:
         name = attribute.name
-        if (form.only is not None and name not in form.only) or (pick and name not in pick):
+        if (only is not None and name not in only) or (pick and name not in pick):
             continue
         if omit and name in omit and omit.under(name) is None:
             continue

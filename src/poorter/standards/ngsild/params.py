@@ -199,6 +199,8 @@ def listed(text: str | None) -> list[str]:
 def types_of(text: str, context: Context) -> tuple[tuple[str, ...], ...]:
     """The type selection language (4.17): alternatives, each a set of types. Raises Invalid."""
     found: list[tuple[str, ...]] = []
+    if text.startswith("(") and text.endswith(")") and ";" not in text and text.count("(") == 1:
+        text = text[1:-1]  # brackets around alternatives say nothing more
     for part in _alternatives(text):
         names = part[1:-1].split(";") if part.startswith("(") else [part]
         if part.startswith("(") != part.endswith(")") or not all(names):

@@ -37,7 +37,8 @@ def represent(
     `level` links from where it began. What pick and omit leave may be nothing at all."""
     shown = _Shown(pick, omit)
     members = _head(entity, form, shown)
-    for name, instances in _by_name(entity, form, shown).items():
+    only = form.only if level == 0 else None  # attrs is about the linking entity
+    for name, instances in _by_name(entity, only, shown).items():
         below = (pick.under(name) if pick else None, omit.under(name) if omit else None)
         docs = [
             _instance(one, form, follow, level, below)
@@ -78,10 +79,12 @@ def _head(entity: StoredEntity, form: Form, shown: _Shown) -> dict[str, Any]:
     return members
 
 
-def _by_name(entity: StoredEntity, form: Form, shown: _Shown) -> dict[str, list[StoredAttribute]]:
+def _by_name(
+    entity: StoredEntity, only: frozenset[str] | None, shown: _Shown
+) -> dict[str, list[StoredAttribute]]:
     found: dict[str, list[StoredAttribute]] = {}
     for attribute in entity.attributes:
-        if (form.only is None or attribute.name in form.only) and shown(attribute.name):
+        if (only is None or attribute.name in only) and shown(attribute.name):
             found.setdefault(attribute.name, []).append(attribute)
     return found
 

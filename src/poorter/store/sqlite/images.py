@@ -34,6 +34,7 @@ class Watching:
 
     @types.setter
     def types(self, types: frozenset[str]) -> None:
+        """Set them: the writer looks at these from its next change on."""
         self._types = types
         self._images.look_again()
 

@@ -123,10 +123,12 @@ def _with_deleted(sub: Subscription, facts: Facts, name: str, at_us: int) -> Any
     gone = [(key, facts.old[key]) for key in facts.old if key in facts.deleted and key[0] == name]
     left = [a for a in facts.after.attributes if a.name == name] if facts.after else []
     if form.simplified:
-        if not left and len(gone) == 1 and gone[0][0][1] is None:
+        if not left:
             return NULL
         values = {a.dataset_id or "@none": _simple(a, form) for a in left}
         return {"dataset": values | {key[1] or "@none": NULL for key, _ in gone}}
+    if not left:  # nothing of it is left: that is said once, whatever instances there were
+        gone = [one for one in gone if one[0][1] is None] or gone[:1]
     docs = [normalised(_decode(a.body), form.context) for a in left]
     docs += [_deleted(attribute, sub, at_us) for _, attribute in gone]
     return docs[0] if len(docs) == 1 else docs

@@ -119,16 +119,12 @@ async def update(face: Face, request: Request, sub_id: str) -> Answer:
 
 
 def _patched(doc: Any, fragment: dict[str, Any]) -> dict[str, Any]:
-    """5.5.8 on a subscription: the notification's members one by one, NGSI-LD Null removes."""
+    """5.5.8 on a subscription: each member as a whole, NGSI-LD Null removes."""
     after = dict(doc)
     for member, value in fragment.items():
         if member in READ_ONLY - {"jsonldContext"} or member == "id":
             continue
-        if member == "notification" and isinstance(value, dict):
-            after[member] = {
-                name: part for name, part in {**doc[member], **value}.items() if part != NULL
-            }
-        elif value == NULL:
+        if value == NULL:
             if member in ("type", "notification"):
                 raise Invalid(f"{member} can't be removed")
             after.pop(member, None)
@@ -196,10 +192,9 @@ def _shown(face: Face, sub: Subscription, context: Context) -> dict[str, Any]:
         doc["watchedAttributes"] = [said(name) for name in doc["watchedAttributes"]]
     if "attributes" in notified:
         notified["attributes"] = [said(name) for name in notified["attributes"]]
-    doc.setdefault("isActive", True)
     doc["status"] = sub.status(face.clock.now_us())
     url = face.subscriptions.context_url(sub.id)
-    if url:
+    if url and url != sub.context.url:  # given, or made for an @context that had no URL
         doc["jsonldContext"] = url
     doc["notification"] = {**notified, **_counted(face.subscriptions.counts(sub.id))}
     return doc
@@ -212,6 +207,8 @@ def _selector(one: dict[str, Any], said: Any) -> dict[str, Any]:
 
 
 def _counted(counts: Counts) -> dict[str, Any]:
+    if counts.last_us is None:
+        return {}
     shown: dict[str, Any] = {"timesSent": counts.sent, "timesFailed": counts.failed}
     for name, at_us in (
         ("lastNotification", counts.last_us),
