@@ -26,6 +26,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("decide", "registers"),
     ("standards", "systems", "load"),
     ("config", "handle", "founding", "running", "jobs"),
+    ("offices",),
     ("web", "client"),
     ("server", "sim"),
     ("cli",),

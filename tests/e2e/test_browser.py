@@ -25,6 +25,7 @@ PAGES = (
     "receipt?leaf=0",
     "control",
     "login",
+    "welcome",
 )
 WIDTHS = ((1440, 900), (390, 800))
 NAMED = {"link", "button", "textbox", "combobox", "checkbox", "radio", "spinbutton", "image"}

@@ -12,20 +12,22 @@ import secrets
 from collections.abc import Awaitable, Callable
 
 from poorter.city.clock import SystemClock
-from poorter.city.errors import Invalid, NotFound
+from poorter.city.errors import Invalid
 from poorter.city.text import Text
 from poorter.city.time import DAY_US
 from poorter.config import read_config
 from poorter.founding import add_systems
-from poorter.gate.genesis import RUN
 from poorter.gate.policy import Grant, Processor, Vote
-from poorter.identity.credentials import new_credential
 from poorter.identity.keys import rotate_key
 from poorter.identity.passwords import hash_password
 from poorter.identity.sessions import Officer
-from poorter.ledger.leaf import make_line
+from poorter.offices.keys import make_key, revoke_key
+from poorter.offices.record import officer_of, write
 from poorter.running import Running, open_city
-from poorter.store.contract import AppendLeaf, Change, DeleteRecord, PutRecord
+from poorter.store.contract import PutRecord
+
+#: who governs from the command line is whoever may run it on the city's machine
+BY = "command line"
 
 
 def _with(arguments: argparse.Namespace, work: Callable[[Running], Awaitable[None]]) -> int:
@@ -127,7 +129,7 @@ def officer(arguments: argparse.Namespace) -> int:
 
     async def work(running: Running) -> None:
         record = PutRecord("officer", arguments.name, kept.to_doc())
-        await _identity(running, record, f"officer {arguments.name}", "set")
+        await write(running, BY, f"officer {arguments.name}", "set", record)
         print(f"{arguments.name}: {password}   (shown once)")
 
     return _with(arguments, work)
@@ -137,15 +139,9 @@ def key(arguments: argparse.Namespace) -> int:
     """Make a key for an app, shown once."""
 
     async def work(running: Running) -> None:
-        policy = running.gate.policy
-        if arguments.processor not in policy.processors:
-            raise NotFound(f"there is no processor {arguments.processor}: poorter grant makes one")
-        if arguments.purpose not in policy.purposes:
-            raise NotFound(f"there is no purpose {arguments.purpose}: see poorter goals")
-        until_us = running.clock.now_us() + arguments.days * DAY_US
-        credential, secret = new_credential(arguments.processor, arguments.purpose, until_us)
-        record = PutRecord("credential", credential.id, credential.to_doc(), expect=0)
-        await _identity(running, record, f"key {credential.id}", "made")
+        _, secret = await make_key(
+            running, arguments.processor, arguments.purpose, arguments.days, BY
+        )
         print(f"{secret}   (shown once)")
 
     return _with(arguments, work)
@@ -155,11 +151,7 @@ def revoke(arguments: argparse.Namespace) -> int:
     """Take a key back."""
 
     async def work(running: Running) -> None:
-        permit = running.gate.permit("internal:identity", RUN, "read")
-        running.store.record(permit, "credential", arguments.id)
-        await _identity(
-            running, DeleteRecord("credential", arguments.id), f"key {arguments.id}", "revoked"
-        )
+        await revoke_key(running, arguments.id, BY)
         print(f"{arguments.id} is revoked")
 
     return _with(arguments, work)
@@ -196,22 +188,4 @@ def systems(arguments: argparse.Namespace) -> int:
 
 
 async def _known_officer(running: Running, name: str) -> None:
-    permit = running.gate.permit("internal:identity", RUN, "read")
-    running.store.record(permit, "officer", name)
-
-
-async def _identity(
-    running: Running, op: PutRecord | DeleteRecord, about: str, outcome: str
-) -> None:
-    line = make_line(
-        "session",
-        running.clock.now_us(),
-        policy_version=running.gate.policy.version,
-        processor="internal:identity",
-        purpose=RUN,
-        about=about,
-        action="administer",
-        outcome=outcome,
-    )
-    permit = running.gate.permit("internal:identity", RUN, "administer")
-    await running.store.commit_async(permit, Change((op, AppendLeaf(line.leaf, line.payload))))
+    officer_of(running, name)

@@ -87,7 +87,10 @@ _DATASETS = (
         "city-hall",
         "personal",
         "Informatievoorziening",
-        {f"record:{kind}": () for kind in ("officer", "session", "credential")},
+        {
+            f"record:{kind}": ()
+            for kind in ("officer", "invitation", "session", "credential", "draft")
+        },
         retention_days=400,
     ),
     Dataset(

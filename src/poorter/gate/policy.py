@@ -190,7 +190,7 @@ def _grants(policy: Policy) -> Iterable[str]:
             if getattr(grant, name) not in getattr(policy, f"{name}s"):
                 yield f"grant {grant.id}: no known {name} {getattr(grant, name)}"
         first, second = grant.approvals
-        if not first.strip() or not second.strip() or _skeleton(first) == _skeleton(second):
+        if not first.strip() or not second.strip() or skeleton(first) == skeleton(second):
             yield f"grant {grant.id} needs two approvals, by two people"
         if not grant.actions:
             yield f"grant {grant.id} allows nothing"
@@ -206,12 +206,13 @@ def _look_alikes(policy: Policy) -> Iterable[str]:
             if not name.isascii() or not name or any(c.isspace() or ord(c) < 33 for c in name):
                 yield f"{kind} id {name!r} must be ASCII without spaces"
                 continue
-            other = seen.setdefault(_skeleton(name), name)
+            other = seen.setdefault(skeleton(name), name)
             if other != name:
                 yield f"{kind} ids {other} and {name} look alike"
 
 
-def _skeleton(name: str) -> str:
+def skeleton(name: str) -> str:
+    """What is left of a name for the eye: two names with the same one look alike."""
     folded = unicodedata.normalize("NFKC", name).casefold()
     for char in "-_. ":
         folded = folded.replace(char, "")

@@ -14,7 +14,7 @@ from starlette.staticfiles import StaticFiles
 from poorter.running import Running
 from poorter.standards.operations.app import Operations
 from poorter.standards.proofs.app import Proofs
-from poorter.web import contest, control, governing, operating, parking, resident, staff
+from poorter.web import contest, control, governing, offices, operating, parking, resident, staff
 from poorter.web.page import Handler, Pages
 from poorter.web.speaking import choose
 
@@ -40,7 +40,12 @@ TABLE: tuple[tuple[str, tuple[str, ...], Handler], ...] = (
     ("control/advice/{id}", ("POST",), governing.decide),
     ("control/mandates/{id}", ("POST",), governing.turn),
     ("control/objections/{id}", ("POST",), governing.answer),
+    ("control/keys", ("GET", "POST"), offices.keys),
+    ("control/grants", ("GET", "POST"), offices.grants),
+    ("control/officers", ("GET", "POST"), offices.officers),
+    ("control/password", ("GET", "POST"), offices.password),
     ("control/goals/{id}", ("GET", "POST"), governing.goal),
+    ("welcome", ("GET", "POST"), offices.welcome),
     ("login", ("GET", "POST"), staff.login),
     ("logout", ("POST",), staff.logout),
 )

@@ -29,6 +29,8 @@ FORM_BYTES_MAX = 64 * 1024
 PUBLISHED = 500
 #: of one address without a session: enough to live with, too slow to flood an office
 FORMS_PER_SECOND, FORMS_BURST = 0.5, 60
+#: of passwords and codes under one name, wherever they come from
+TRIES_PER_SECOND, TRIES_BURST = 1 / 6, 10
 HEADERS = {
     "content-security-policy": "default-src 'none'; img-src 'self'; style-src 'self'; "
     "font-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
@@ -39,6 +41,7 @@ HEADERS = {
 #: forms whose address shows nothing by itself, and where to look instead
 AFTER_FORMS = (
     ("control/goals/", "goals"),
+    *((f"control/{page}", f"control/{page}") for page in ("keys", "grants", "officers")),
     ("control/", "control"),
     ("parking/reserve", "parking/mine"),
 )
@@ -58,6 +61,7 @@ class Pages:
         config = running.config
         self._visits = Rates(config.server_public_rate_per_second, config.server_public_rate_burst)
         self._forms = Rates(FORMS_PER_SECOND, FORMS_BURST)
+        self.tries = Rates(TRIES_PER_SECOND, TRIES_BURST)
         self.templates = Environment(
             loader=PackageLoader("poorter.web", "templates"),
             autoescape=True,
@@ -177,6 +181,10 @@ class Visit:
         fields = await self.form()
         session.check_csrf(fields.get("csrf", ""))
         return session, fields
+
+    def take_try(self, name: str) -> None:
+        """Let one more password or code be tried under a name. Raises TooMany."""
+        self.pages.tries.take(name.casefold()[:100], self.speech.now_us)
 
     def permit(self) -> Permit:
         """To read the city by: staff for the control room, else the public for open data."""

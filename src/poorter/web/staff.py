@@ -11,15 +11,12 @@ from starlette.responses import Response
 
 from poorter.city.errors import Denied, NotFound, Unauthenticated
 from poorter.gate.genesis import RUN
-from poorter.identity.rates import Rates
 from poorter.identity.sessions import COOKIE, SESSION_HOURS_MAX, Officer, Session, log_in
 from poorter.ledger.leaf import make_line
 from poorter.store.contract import AppendLeaf, Change, DeleteRecord, Op, PutRecord
 from poorter.web.page import Visit
 
 FORM_COOKIE = "poorter_form"
-#: a try each six seconds, ten at once: for one name, wherever they come from
-_TRIES = Rates(1 / 6, 10)
 
 
 async def login(visit: Visit) -> Response:
@@ -31,7 +28,7 @@ async def login(visit: Visit) -> Response:
     if not kept or not hmac.compare_digest(kept.encode(), fields.get("form", "").encode()):
         raise Denied("the form is too old or not ours: load the page again")
     name = fields.get("name", "").strip()
-    _TRIES.take(name.casefold()[:100], visit.speech.now_us)
+    visit.take_try(name)
     permit = visit.running.gate.permit("internal:identity", RUN, "read")
     try:
         officer = Officer.from_doc(name, visit.running.store.record(permit, "officer", name).doc)

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: EUPL-1.2
+"""Drafts: what one officer proposes and another, never the same, approves. They lapse by
+themselves; until then either may drop them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from poorter.city.errors import Denied, Invalid, NotFound
+from poorter.city.ids import mint
+from poorter.city.time import DAY_US
+from poorter.gate.policy import skeleton
+from poorter.offices.record import all_records, check_officer, reading, write
+from poorter.running import Running
+from poorter.store.contract import DeleteRecord, PutRecord, Record
+
+DRAFTS_MAX = 100
+DRAFT_DAYS = 14
+Kind = Literal["grant", "officer", "dismissal"]
+RECORD = "draft"
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A change that waits for its second officer. `fields`: what it says, by its kind."""
+
+    id: str
+    kind: Kind
+    by: str
+    at_us: int
+    fields: Mapping[str, Any]
+    version: int = 0
+
+    @property
+    def until_us(self) -> int:
+        """When it lapses."""
+        return self.at_us + DRAFT_DAYS * DAY_US
+
+
+def drafts(running: Running, *kinds: Kind) -> list[Draft]:
+    """Those of these kinds that wait, the oldest first."""
+    now_us = running.clock.now_us()
+    found = map(_draft, all_records(running, RECORD))
+    waiting = [d for d in found if d.kind in kinds and now_us < d.until_us]
+    return sorted(waiting, key=lambda d: (d.at_us, d.id))
+
+
+async def put_draft(running: Running, kind: Kind, fields: Mapping[str, Any], by: str) -> Draft:
+    """Draft a change. Raises Denied for who is no officer, Invalid when too many wait."""
+    check_officer(running, by)
+    now_us = running.clock.now_us()
+    known = [_draft(record) for record in all_records(running, RECORD)]
+    lapsed = [DeleteRecord(RECORD, d.id) for d in known if now_us >= d.until_us]
+    if len(known) - len(lapsed) >= DRAFTS_MAX:
+        raise Invalid(f"{DRAFTS_MAX} drafts wait already: approve or drop some of them")
+    draft = Draft(mint("draft-", 12), kind, by, now_us, fields)
+    doc = {"kind": kind, "by": by, "at_us": now_us, "fields": dict(fields)}
+    await write(
+        running, by, f"{kind} {draft.id}", "drafted", PutRecord(RECORD, draft.id, doc, 0), *lapsed
+    )
+    return draft
+
+
+def draft_to_approve(running: Running, draft_id: str, kinds: tuple[Kind, ...], by: str) -> Draft:
+    """The draft, for its second officer.
+
+    Raises: NotFound when it lapsed or was dropped, Denied for the one who drafted it, for who is
+    no officer, and when the one who drafted it is none any more.
+    """
+    check_officer(running, by)
+    draft = _one(running, draft_id, kinds)
+    if skeleton(draft.by) == skeleton(by):
+        raise Denied("who drafted it can't approve it: another officer must")
+    check_officer(running, draft.by)
+    return draft
+
+
+async def drop_draft(running: Running, draft_id: str, kinds: tuple[Kind, ...], by: str) -> None:
+    """Any officer may drop a draft. Raises NotFound, Denied."""
+    check_officer(running, by)
+    draft = _one(running, draft_id, kinds)
+    about = f"{draft.kind} {draft.id}"
+    await write(running, by, about, "dropped", DeleteRecord(RECORD, draft.id))
+
+
+def _one(running: Running, draft_id: str, kinds: tuple[Kind, ...]) -> Draft:
+    draft = _draft(running.store.record(reading(running), RECORD, draft_id))
+    if running.clock.now_us() >= draft.until_us or draft.kind not in kinds:
+        raise NotFound("there is no such draft")
+    return draft
+
+
+def _draft(record: Record) -> Draft:
+    doc = record.doc
+    return Draft(record.id, doc["kind"], doc["by"], doc["at_us"], doc["fields"], record.version)

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: EUPL-1.2
+"""Grants: drafted by one officer, in force with the approval of another, ended by any of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import get_args
+
+from poorter.city.errors import Invalid, NotFound
+from poorter.city.text import Text
+from poorter.city.time import DAY_US
+from poorter.gate.permit import Action
+from poorter.gate.policy import Dataset, Grant, Part, Processor, with_parts
+from poorter.offices.drafts import RECORD, Draft, draft_to_approve, put_draft
+from poorter.offices.record import check_officer, write
+from poorter.running import Running
+from poorter.store.contract import DeleteRecord
+
+DAYS_MAX = 3660
+#: what may be granted on pages; to decide and to administer is for the city's own background work
+ACTIONS: tuple[Action, ...] = ("read", "write", "command")
+INTERNAL = "internal:"
+
+
+def grantable(dataset: Dataset) -> bool:
+    """Whether it holds things of the city, and not only the city's own books."""
+    return any(not name.startswith("record:") and name != "*" for name in dataset.types)
+
+
+async def draft_grant(
+    running: Running,
+    processor: str,
+    purpose: str,
+    dataset: str,
+    actions: Sequence[str],
+    days: int,
+    by: str,
+) -> Draft:
+    """Draft a grant, valid from its approval. Raises Invalid for what no policy could hold."""
+    if not 1 <= days <= DAYS_MAX:
+        raise Invalid(f"a grant is valid for 1 to {DAYS_MAX} days")
+    known = [action for action in ACTIONS if action in actions]
+    if not known or len(known) < len(set(actions)):
+        raise Invalid(f"a grant allows one or more of {', '.join(ACTIONS)}")
+    if processor.startswith(INTERNAL):
+        raise Invalid(f"{processor} is the city's own background work")
+    held = running.gate.policy.datasets.get(dataset)
+    if held is not None and not grantable(held):
+        raise Invalid(f"{dataset} is the city's own books: nobody else works with it")
+    fields = {
+        "processor": processor,
+        "purpose": purpose,
+        "dataset": dataset,
+        "actions": known,
+        "days": days,
+    }
+    draft = Draft("", "grant", by, 0, fields)
+    with_parts(running.gate.policy, _parts(running, draft, f"{by}-and-another"))
+    return await put_draft(running, "grant", fields, by)
+
+
+async def approve_grant(running: Running, draft_id: str, by: str) -> str:
+    """The second approval; the grant is in force with it. The grant's id. Raises as
+    `draft_to_approve` does, and Invalid when the policy changed so that it doesn't fit."""
+    draft = draft_to_approve(running, draft_id, ("grant",), by)
+    parts = _parts(running, draft, by)
+    await running.registry.put(parts, by, "granted")
+    await write(running, by, f"grant {draft.id}", "approved", DeleteRecord(RECORD, draft.id))
+    return parts[-1].id
+
+
+def _parts(running: Running, draft: Draft, second: str) -> list[Part]:
+    said = draft.fields
+    parts: list[Part] = []
+    who = str(said["processor"])
+    if who not in running.gate.policy.processors:
+        parts.append(Processor(who, Text(who, who), who))
+    actions: tuple[Action, ...] = tuple(a for a in get_args(Action) if a in said["actions"])
+    now_us = running.clock.now_us()
+    parts.append(
+        Grant(
+            f"{who}.{said['purpose']}.{said['dataset']}.{'-'.join(actions)}",
+            who,
+            said["purpose"],
+            said["dataset"],
+            actions,
+            (draft.by, second),
+            from_us=now_us,
+            until_us=now_us + said["days"] * DAY_US,
+        )
+    )
+    return parts
+
+
+async def end_grant(running: Running, grant_id: str, by: str) -> None:
+    """A grant ends now. One officer is enough to stop a use. Raises NotFound, Denied, Invalid for
+    what the city itself runs by."""
+    check_officer(running, by)
+    grant = running.gate.policy.grants.get(grant_id)
+    if grant is None:
+        raise NotFound("there is no such grant")
+    if grant.processor.startswith(INTERNAL):
+        raise Invalid(f"{grant.processor} is the city's own background work")
+    now_us = max(running.clock.now_us(), grant.from_us + 1)
+    if grant.until_us is None or now_us < grant.until_us:
+        await running.registry.put([replace(grant, until_us=now_us)], by, "ended")

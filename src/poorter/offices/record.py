@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: EUPL-1.2
+"""Writes of the offices: the change and its leaf in one transaction."""
+
+from __future__ import annotations
+
+from poorter.city.errors import Denied, NotFound
+from poorter.gate.genesis import RUN
+from poorter.gate.permit import Permit
+from poorter.identity.sessions import Officer
+from poorter.ledger.leaf import make_line
+from poorter.running import Running
+from poorter.store.contract import AppendLeaf, Change, Op, Record
+
+OWN = "internal:identity"
+OFFICER = "officer"
+
+
+def reading(running: Running) -> Permit:
+    """To read officers, keys and drafts by."""
+    return running.gate.permit(OWN, RUN, "read")
+
+
+async def write(running: Running, by: str, about: str, outcome: str, *ops: Op) -> None:
+    """`ops` and their leaf. `by`, who did it, is in the private part of the leaf."""
+    line = make_line(
+        "action",
+        running.clock.now_us(),
+        policy_version=running.gate.policy.version,
+        processor=OWN,
+        purpose=RUN,
+        about=about,
+        action="administer",
+        outcome=outcome,
+        payload=by.encode(),
+    )
+    permit = running.gate.permit(OWN, RUN, "administer")
+    await running.store.commit_async(permit, Change((*ops, AppendLeaf(line.leaf, line.payload))))
+
+
+def all_records(running: Running, kind: str) -> list[Record]:
+    """All records of a kind, page by page."""
+    found: list[Record] = []
+    while True:
+        after = found[-1].id if found else None
+        page = running.store.records(reading(running), kind, after=after)
+        found += page
+        if len(page) < 1000:
+            return found
+
+
+def officer_of(running: Running, name: str) -> Officer:
+    """The officer. Raises NotFound."""
+    return Officer.from_doc(name, running.store.record(reading(running), "officer", name).doc)
+
+
+def check_officer(running: Running, name: str) -> None:
+    """Raises Denied unless `name` is in office now, whatever a session still says."""
+    try:
+        roles = officer_of(running, name).roles
+    except NotFound:
+        roles = ()
+    if OFFICER not in roles:
+        raise Denied("only officers do this")

@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: EUPL-1.2
+"""Officers govern on these pages: keys of apps, grants, each other. What is shown once is shown in
+the answer to the form, and kept nowhere."""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+
+from poorter.city.errors import Denied, Invalid, Unauthenticated
+from poorter.gate.policy import Grant
+from poorter.identity.sessions import COOKIE, Session
+from poorter.offices import grants as granting
+from poorter.offices import keys as keeping
+from poorter.offices import people
+from poorter.offices.drafts import drafts, drop_draft
+from poorter.offices.record import OFFICER
+from poorter.web.page import Visit
+
+
+async def keys(visit: Visit) -> Response:
+    """Make a key for an app, or take one back."""
+    if visit.request.method == "GET":
+        _officer(visit.staff())
+        return _keys(visit, None)
+    session, fields = await visit.staff_form()
+    _officer(session)
+    if fields.get("act") == "revoke":
+        await keeping.revoke_key(visit.running, fields.get("id", ""), session.officer)
+        return visit.redirect("control/keys")
+    _, secret = await keeping.make_key(
+        visit.running,
+        fields.get("processor", ""),
+        fields.get("purpose", ""),
+        _days(fields),
+        session.officer,
+    )
+    return _keys(visit, secret)
+
+
+def _keys(visit: Visit, secret: str | None) -> Response:
+    who = sorted({grant.processor for grant in _running_grants(visit)})
+    return visit.render(
+        "keys.html",
+        keys=keeping.keys(visit.running),
+        secret=secret,
+        processors=[one for one in who if not one.startswith(keeping.WITHOUT_KEY)],
+        purposes=visit.running.gate.policy.purposes,
+    )
+
+
+async def grants(visit: Visit) -> Response:
+    """Draft a grant, approve another's, end one."""
+    if visit.request.method == "GET":
+        _officer(visit.staff())
+        policy = visit.running.gate.policy
+        return visit.render(
+            "grants.html",
+            grants=_running_grants(visit),
+            drafts=drafts(visit.running, "grant"),
+            policy=policy,
+            datasets=[d for d in policy.datasets.values() if granting.grantable(d)],
+            actions=granting.ACTIONS,
+            processors=sorted(p for p in policy.processors if not p.startswith(granting.INTERNAL)),
+        )
+    session, fields = await visit.staff_form()
+    _officer(session)
+    act, chosen, by = fields.get("act"), fields.get("id", ""), session.officer
+    if act == "approve":
+        await granting.approve_grant(visit.running, chosen, by)
+    elif act == "drop":
+        await drop_draft(visit.running, chosen, ("grant",), by)
+    elif act == "end":
+        await granting.end_grant(visit.running, chosen, by)
+    elif act == "draft":
+        await granting.draft_grant(
+            visit.running,
+            fields.get("processor", "").strip(),
+            fields.get("purpose", ""),
+            fields.get("dataset", ""),
+            [action for action in granting.ACTIONS if fields.get(f"may-{action}")],
+            _days(fields),
+            by,
+        )
+    else:
+        raise Invalid("draft, approve, drop or end")
+    return visit.redirect("control/grants")
+
+
+def _running_grants(visit: Visit) -> list[Grant]:
+    """Grants that hold now, without those of the city's own background work."""
+    now_us = visit.speech.now_us
+    return [
+        grant
+        for grant in visit.running.gate.policy.grants.values()
+        if not grant.processor.startswith(granting.INTERNAL)
+        and (grant.until_us is None or now_us < grant.until_us)
+    ]
+
+
+async def officers(visit: Visit) -> Response:
+    """Draft an appointment or a dismissal, approve another's."""
+    if visit.request.method == "GET":
+        _officer(visit.staff())
+        return _officers(visit, "")
+    session, fields = await visit.staff_form()
+    _officer(session)
+    act, chosen, by = fields.get("act"), fields.get("id", ""), session.officer
+    half = ""
+    if act == "draft":
+        roles = [role for role in people.ROLES if fields.get(f"role-{role}")]
+        name, office = fields.get("name", ""), fields.get("office", "")
+        anew = bool(fields.get("anew"))
+        _, half = await people.draft_officer(visit.running, name, office, roles, anew, by)
+    elif act == "approve":
+        half = await people.approve_officer(visit.running, chosen, by)
+    elif act == "dismiss":
+        await people.draft_dismissal(visit.running, fields.get("name", ""), by)
+    elif act == "approve-dismissal":
+        await people.approve_dismissal(visit.running, chosen, by)
+    elif act == "drop":
+        await drop_draft(visit.running, chosen, ("officer", "dismissal"), by)
+    else:
+        raise Invalid("draft, approve, dismiss or drop")
+    return _officers(visit, half) if half else visit.redirect("control/officers")
+
+
+def _officers(visit: Visit, half: str) -> Response:
+    return visit.render(
+        "officers.html",
+        officers=people.officers(visit.running),
+        drafts=drafts(visit.running, "officer", "dismissal"),
+        roles=people.ROLES,
+        half=half,
+        days=people.INVITATION_DAYS,
+    )
+
+
+async def welcome(visit: Visit) -> Response:
+    """Who was appointed chooses a password, with the halves of the code from two officers."""
+    if visit.request.method == "GET":
+        return visit.render("welcome.html", wrong=False)
+    fields = await visit.form()
+    name = fields.get("name", "").strip()
+    visit.take_try(name)
+    password = _chosen(fields)
+    halves = fields.get("first", ""), fields.get("second", "")
+    try:
+        await people.choose_password(visit.running, name, halves, password)
+    except Unauthenticated:
+        return visit.render("welcome.html", 401, wrong=True)
+    return visit.redirect("login")
+
+
+async def password(visit: Visit) -> Response:
+    """One's own password; one logs in again with it."""
+    if visit.request.method == "GET":
+        visit.staff()
+        return visit.render("password.html")
+    session, fields = await visit.staff_form()
+    visit.take_try(session.officer)
+    await people.change_password(
+        visit.running, session.officer, fields.get("old", ""), _chosen(fields)
+    )
+    page = visit.redirect("login")
+    page.delete_cookie(COOKIE, path="/")
+    return page
+
+
+def _chosen(fields: dict[str, str]) -> str:
+    chosen = fields.get("password", "")
+    if chosen != fields.get("again", ""):
+        raise Invalid("the two passwords are not the same")
+    return chosen
+
+
+def _officer(session: Session) -> None:
+    if OFFICER not in session.roles:
+        raise Denied("only officers do this")
+
+
+def _days(fields: dict[str, str]) -> int:
+    text = fields.get("days", "")
+    if not (text.isascii() and text.isdecimal() and len(text) < 6):
+        raise Invalid("days is a whole number")
+    return int(text)
