@@ -45,6 +45,13 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("server", "rate_burst", int, 200, "Requests at once per credential."),
     Setting("server", "public_rate_per_second", float, 500.0, "Same, for all without a key."),
     Setting("server", "public_rate_burst", int, 2000, "Same, for all without a key."),
+    Setting(
+        "server",
+        "proxies",
+        int,
+        0,
+        "How many proxies of your own stand in front and add X-Forwarded-For; 0: none.",
+    ),
     Setting("server", "secure_cookies", bool, False, "Cookies only over https; set it behind TLS."),
     Setting("network", "allowed_hosts", list, [], "Hosts that this city may call; empty: none."),
     Setting("ledger", "origin", str, "", "Name of the ledger; empty: poorter.invalid/ and the id."),
@@ -72,6 +79,7 @@ class Config:
     server_rate_burst: int
     server_public_rate_per_second: float
     server_public_rate_burst: int
+    server_proxies: int
     server_secure_cookies: bool
     network_allowed_hosts: tuple[str, ...]
     ledger_origin: str

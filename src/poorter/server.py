@@ -56,7 +56,13 @@ def make_app(running: Running) -> ASGIApp:
     running.engine = face.engine
     context = ngsild.NgsiLd(face)
     acts = operations.Operations(
-        running.systems, running.city_of, asking, running.gate, running.store, running.clock
+        running.systems,
+        running.city_of,
+        asking,
+        running.gate,
+        running.store,
+        running.clock,
+        config.server_proxies,
     )
     whole = handle.CityHandle(face, running.gate, running.decisions, running.stream, running.clock)
     ledger = proofs.Proofs(running.sequencer, running.store, running.gate, asking)

@@ -108,8 +108,8 @@ def test_a_young_city_or_a_seasonal_one_starts_no_child(
 
 
 def test_settings_of_a_system_are_checked() -> None:
-    assert settings_of(SYSTEM, {}) == {"forecast": "seasonal"}
-    assert settings_of(SYSTEM, {"forecast": "boosted"}) == {"forecast": "boosted"}
+    assert settings_of(SYSTEM, {})["forecast"] == "seasonal"
+    assert settings_of(SYSTEM, {"forecast": "boosted"})["forecast"] == "boosted"
     wrong = (
         ({"forcast": "boosted"}, "no setting systems.parking.forcast"),
         ({"forecast": 1}, "type str"),

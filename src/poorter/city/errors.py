@@ -3,16 +3,23 @@
 
 from __future__ import annotations
 
+from poorter.city.text import Text
+
 
 class CityError(Exception):
-    """Something a caller can be told. `detail` is safe to show: no secrets, no others' data."""
+    """Something a caller can be told. `detail` is safe to show: no secrets, no others' data.
+
+    `words` is the same for people: a Text where it is said in both languages, else the detail.
+    """
 
     status = 500
     title = "Something went wrong"
+    title_nl = "Er ging iets mis"
 
-    def __init__(self, detail: str = "") -> None:
-        super().__init__(detail or self.title)
-        self.detail = detail or self.title
+    def __init__(self, detail: str | Text = "") -> None:
+        self.words: str | Text = detail or Text(self.title_nl, self.title)
+        self.detail = self.words if isinstance(self.words, str) else self.words.en
+        super().__init__(self.detail)
 
 
 class Invalid(CityError):  # noqa: N818 - the vocabulary says Invalid, not InvalidError
@@ -20,6 +27,7 @@ class Invalid(CityError):  # noqa: N818 - the vocabulary says Invalid, not Inval
 
     status = 400
     title = "The input is not valid"
+    title_nl = "De invoer klopt niet"
 
 
 class TooLarge(Invalid):
@@ -27,6 +35,7 @@ class TooLarge(Invalid):
 
     status = 413
     title = "The input is too large"
+    title_nl = "De invoer is te groot"
 
 
 class Unauthenticated(CityError):  # noqa: N818
@@ -34,6 +43,7 @@ class Unauthenticated(CityError):  # noqa: N818
 
     status = 401
     title = "The credential is not valid"
+    title_nl = "Deze sleutel geldt niet"
 
 
 class Denied(CityError):  # noqa: N818
@@ -41,6 +51,7 @@ class Denied(CityError):  # noqa: N818
 
     status = 403
     title = "No grant covers this use"
+    title_nl = "Dit gebruik is niet toegestaan"
 
 
 class NotFound(CityError):  # noqa: N818
@@ -48,6 +59,7 @@ class NotFound(CityError):  # noqa: N818
 
     status = 404
     title = "Not found"
+    title_nl = "Niet gevonden"
 
 
 class Conflict(CityError):  # noqa: N818
@@ -55,6 +67,7 @@ class Conflict(CityError):  # noqa: N818
 
     status = 409
     title = "The state has changed"
+    title_nl = "De toestand is veranderd"
 
 
 class Unsupported(CityError):  # noqa: N818
@@ -62,6 +75,7 @@ class Unsupported(CityError):  # noqa: N818
 
     status = 501
     title = "Not supported"
+    title_nl = "Dit kan hier niet"
 
 
 class TooMany(CityError):  # noqa: N818
@@ -69,8 +83,9 @@ class TooMany(CityError):  # noqa: N818
 
     status = 429
     title = "Too many requests"
+    title_nl = "Te veel vragen"
 
-    def __init__(self, detail: str = "", retry_after_s: int = 1) -> None:
+    def __init__(self, detail: str | Text = "", retry_after_s: int = 1) -> None:
         super().__init__(detail)
         self.retry_after_s = retry_after_s
 
@@ -80,3 +95,4 @@ class Unavailable(CityError):  # noqa: N818
 
     status = 503
     title = "Not possible at this moment"
+    title_nl = "Dit kan nu niet"

@@ -14,6 +14,7 @@ from poorter.city.clock import Clock
 from poorter.city.entity import Attribute, Entity
 from poorter.city.errors import CityError, Conflict, Denied, Invalid, NotFound
 from poorter.city.ids import mint
+from poorter.city.text import Text
 from poorter.city.time import DAY_US, SECOND_US
 from poorter.decide.advice import Proposal, check_proposal, to_doc
 from poorter.decide.mandate import Mandate, MandateState, Mode, check_bounds
@@ -64,9 +65,14 @@ class Decisions:
         """The stop button, and the way back. Raises NotFound, or Invalid without a reason."""
         mandate = self.mandate(mandate_id)
         if not why.strip():
-            raise Invalid("say why")
+            raise Invalid(Text("zeg waarom", "say why"))
         if mode == "automatic" and self.stamp(mandate).rubber:
-            raise Conflict("by hand nearly all advice was accepted unseen: nobody decided here yet")
+            raise Conflict(
+                Text(
+                    "met de hand is bijna elk advies ongezien gevolgd: hier besloot nog niemand",
+                    "by hand nearly all advice was accepted unseen: nobody decided here yet",
+                )
+            )
         state = MandateState(mode, by, why.strip(), self._clock.now_us())
         record = PutRecord("mandate", mandate.id, state.to_doc())
         await self._commit(
@@ -77,7 +83,9 @@ class Decisions:
         """The mandate, or NotFound."""
         found = self.mandates.get(mandate_id)
         if found is None:
-            raise NotFound(f"there is no mandate {mandate_id}")
+            raise NotFound(
+                Text(f"er is geen mandaat {mandate_id}", f"there is no mandate {mandate_id}")
+            )
         return found
 
     def stamp(self, mandate: Mandate) -> Stamp:
@@ -162,11 +170,18 @@ class Decisions:
         advice = self._record("advice", advice_id)
         mandate = self.mandate(advice.doc["mandate"])
         if mandate.role not in roles:
-            raise Denied("this decision belongs to another mandate")
+            raise Denied(
+                Text(
+                    "dit besluit hoort bij een ander mandaat",
+                    "this decision belongs to another mandate",
+                )
+            )
         if choice != "accept" and not reason.strip():
-            raise Invalid("say why you depart from the advice")
+            raise Invalid(
+                Text("zeg waarom u afwijkt van het advies", "say why you depart from the advice")
+            )
         if choice == "amend" and value is None:
-            raise Invalid("say which value it must be")
+            raise Invalid(Text("zeg welke waarde het moet zijn", "say which value it must be"))
         wanted = value if choice == "amend" else advice.doc["value"]
         by = f"officer:{officer}"
         return await self._enact(mandate, advice_id, wanted, by, choice, reason, seen_us)
@@ -185,7 +200,12 @@ class Decisions:
         for attempt in range(TRIES_MAX):
             advice = self._record("advice", advice_id)
             if advice.doc["state"] != "waiting":
-                raise Conflict(f"{advice_id} is {advice.doc['state']} already")
+                raise Conflict(
+                    Text(
+                        f"over {advice_id} is al besloten",
+                        f"{advice_id} is {advice.doc['state']} already",
+                    )
+                )
             entity = self._entity(mandate, advice.doc["urn"])
             now_us = self._clock.now_us()
             taken = (seen_us is not None and (now_us - seen_us) / SECOND_US) or None
@@ -217,7 +237,12 @@ class Decisions:
         check_bounds(mandate.bounds, value, entity.value(mandate.attribute))
         rule = forbidden_by(self._safety, after_command(entity, mandate.attribute, value))
         if rule is not None:
-            raise Conflict(f"the safety table forbids it ({rule.id}): {rule.title.en}")
+            raise Conflict(
+                Text(
+                    f"de veiligheidstabel verbiedt het ({rule.id}): {rule.title.nl}",
+                    f"the safety table forbids it ({rule.id}): {rule.title.en}",
+                )
+            )
         written = Attribute(mandate.attribute, value, observed_at_us=self._clock.now_us())
         return SetAttributes(entity.urn, (written,), expect=entity.version)
 

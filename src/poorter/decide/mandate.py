@@ -68,7 +68,12 @@ def check_bounds(bounds: Bounds, value: Any, now: Any) -> None:
     elif not isinstance(value, str):
         raise Invalid("a decision sets a number or a text")
     elif bounds.choices and value not in bounds.choices:
-        raise Invalid(f"{value!r} is not among {', '.join(bounds.choices)}")
+        raise Invalid(
+            Text(
+                f"{value!r} is niet een van {', '.join(bounds.choices)}",
+                f"{value!r} is not among {', '.join(bounds.choices)}",
+            )
+        )
     elif not bounds.choices:
         raise Invalid("this mandate sets numbers, not text")
 
@@ -77,14 +82,34 @@ def _check_number(bounds: Bounds, value: float, now: Any) -> None:
     if not isfinite(value):
         raise Invalid("the value is not a number")
     if bounds.choices and str(value) not in bounds.choices and bounds.minimum is None:
-        raise Invalid(f"{value} is not among {', '.join(bounds.choices)}")
+        raise Invalid(
+            Text(
+                f"{value} is niet een van {', '.join(bounds.choices)}",
+                f"{value} is not among {', '.join(bounds.choices)}",
+            )
+        )
     if bounds.minimum is not None and value < bounds.minimum:
-        raise Invalid(f"{value} is under the mandate's {bounds.minimum:g}")
+        raise Invalid(
+            Text(
+                f"{value} ligt onder de {bounds.minimum:g} van het mandaat",
+                f"{value} is under the mandate's {bounds.minimum:g}",
+            )
+        )
     if bounds.maximum is not None and value > bounds.maximum:
-        raise Invalid(f"{value} is over the mandate's {bounds.maximum:g}")
+        raise Invalid(
+            Text(
+                f"{value} ligt boven de {bounds.maximum:g} van het mandaat",
+                f"{value} is over the mandate's {bounds.maximum:g}",
+            )
+        )
     number = isinstance(now, int | float) and not isinstance(now, bool)
     if bounds.step is not None and number and abs(value - now) > bounds.step:
-        raise Invalid(f"from {now} to {value} is more than the mandate's step of {bounds.step:g}")
+        raise Invalid(
+            Text(
+                f"van {now} naar {value} is meer dan de stap van {bounds.step:g} in het mandaat",
+                f"from {now} to {value} is more than the mandate's step of {bounds.step:g}",
+            )
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,10 +98,17 @@ class Objections:
         """
         sort = SORTS.get(kind)
         if sort is None:
-            raise Invalid(f"kind is one of {', '.join(SORTS)}")
+            raise Invalid(
+                Text("kies wat voor bezwaar het is", f"kind is one of {', '.join(SORTS)}")
+            )
         text = text.strip()
         if not text or len(text) > TEXT_CHARS_MAX:
-            raise Invalid(f"say in 1 to {TEXT_CHARS_MAX} characters what is wrong")
+            raise Invalid(
+                Text(
+                    f"zeg in 1 tot {TEXT_CHARS_MAX} tekens wat er niet klopt",
+                    f"say in 1 to {TEXT_CHARS_MAX} characters what is wrong",
+                )
+            )
         now_us = self._clock.now_us()
         office = self._owner(kind, about, now_us) or sort.office
         code = mint("", 16)
@@ -120,7 +127,12 @@ class Objections:
         change = Change((record, self._leaf(doc)), idempotency_key)
         committed = await self._store.commit_async(self._permit(), change)
         if committed.replayed:
-            raise Conflict("this objection was filed already; its code was shown once")
+            raise Conflict(
+                Text(
+                    "dit bezwaar is al ingediend; de code is één keer getoond",
+                    "this objection was filed already; its code was shown once",
+                )
+            )
         answer_by_us = now_us + sort.term_days * DAY_US
         return Filed(code, office, answer_by_us, committed.results[1])
 
@@ -144,16 +156,21 @@ class Objections:
     async def step(self, record_id: str, state: State, officer: str, answer: str = "") -> None:
         """An officer takes it up or answers it. Raises Invalid for an answer without reasons."""
         if state in ("upheld", "rejected") and not answer.strip():
-            raise Invalid("an answer gives its reasons")
+            raise Invalid(Text("een antwoord geeft redenen", "an answer gives its reasons"))
         await self._step(self._record(record_id), state, f"officer:{officer}", answer)
 
     async def _step(self, record: Record, state: State, by: str, answer: str) -> None:
         doc = record.doc
         who = STEPS[doc["state"]].get(state)
         if who is None:
-            raise Conflict(f"what is {doc['state']} cannot become {state}")
+            raise Conflict(
+                Text(
+                    "deze stap past niet bij hoe het bezwaar ervoor staat",
+                    f"what is {doc['state']} cannot become {state}",
+                )
+            )
         if who != by.split(":", maxsplit=1)[0]:
-            raise Denied(f"only an {who} can do this")
+            raise Denied(Text("dit is aan iemand anders", f"only an {who} can do this"))
         step = {"state": state, "at_us": self._clock.now_us(), "by": by}
         doc = doc | {
             "state": state,
@@ -168,12 +185,17 @@ class Objections:
         if not about.startswith("decision-"):
             office = self._office_of(about)
             if office is None:
-                raise NotFound(f"there is no {about}")
+                raise NotFound(Text(f"{about} is er niet", f"there is no {about}"))
             return office
         permit = self._gate.permit(OWN, RUN, "read")
         decision = self._store.record(permit, "decision", about)
         if kind == "objection" and now_us >= decision.doc["object_until_us"]:
-            raise Conflict("the term for this objection is over; a complaint is still possible")
+            raise Conflict(
+                Text(
+                    "de termijn voor dit bezwaar is voorbij; een klacht kan nog",
+                    "the term for this objection is over; a complaint is still possible",
+                )
+            )
         return str(decision.doc["office"])
 
     def _record(self, record_id: str) -> Record:

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from poorter.city.clock import Clock
 from poorter.city.errors import Invalid, NotFound
+from poorter.city.text import Text
 from poorter.gate import bundle as bundles
 from poorter.gate.gate import Compiled, Gate
 from poorter.gate.genesis import RUN, RUN_GOAL
@@ -81,14 +82,24 @@ class Registry:
         """The elected body adopts a goal by a recorded vote. Invalid when it was voted down."""
         goal = self._goal(goal_id)
         if vote.votes_for <= vote.votes_against:
-            raise Invalid(f"{goal_id} got {vote.votes_for} votes for, {vote.votes_against} against")
+            raise Invalid(
+                Text(
+                    f"{goal_id} kreeg {vote.votes_for} stemmen voor en {vote.votes_against} tegen",
+                    f"{goal_id} got {vote.votes_for} votes for, {vote.votes_against} against",
+                )
+            )
         adopted = replace(goal, vote=vote, rescinded_at_us=None)
         return await self.put([adopted], by, "adopted")
 
     async def rescind(self, goal_id: str, by: str) -> Policy:
         """The goal ends, and everything under it: no new permit from this moment."""
         if goal_id == RUN_GOAL:
-            raise Invalid("without this goal nobody could be answered any more; close the city")
+            raise Invalid(
+                Text(
+                    "zonder dit doel krijgt niemand meer antwoord; sluit dan de stad",
+                    "without this goal nobody could be answered any more; close the city",
+                )
+            )
         goal = self._goal(goal_id)
         if goal.rescinded_at_us is not None:
             return self._gate.policy

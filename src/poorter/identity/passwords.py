@@ -9,6 +9,7 @@ import secrets
 from functools import cache
 
 from poorter.city.errors import Invalid
+from poorter.city.text import Text
 
 PASSWORD_CHARS_MIN = 12
 PASSWORD_CHARS_MAX = 256
@@ -19,7 +20,12 @@ _MEMORY_BYTES = 64 * 1024 * 1024
 def hash_password(password: str) -> str:
     """A line to keep in place of the password. Invalid when it is too short or too long."""
     if not PASSWORD_CHARS_MIN <= len(password) <= PASSWORD_CHARS_MAX:
-        raise Invalid(f"a password has {PASSWORD_CHARS_MIN} to {PASSWORD_CHARS_MAX} characters")
+        raise Invalid(
+            Text(
+                f"een wachtwoord heeft {PASSWORD_CHARS_MIN} tot {PASSWORD_CHARS_MAX} tekens",
+                f"a password has {PASSWORD_CHARS_MIN} to {PASSWORD_CHARS_MAX} characters",
+            )
+        )
     salt = secrets.token_bytes(16)
     return f"scrypt${_N}${_R}${_P}${salt.hex()}${_derive(password, salt, _N, _R, _P).hex()}"
 

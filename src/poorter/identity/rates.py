@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from poorter.city.errors import TooMany
+from poorter.city.text import Text
 
 BUCKETS_MAX = 100_000
 
@@ -23,7 +24,13 @@ class Rates:
         tokens = min(float(self.burst), tokens + elapsed_s * self.per_second)
         if tokens < cost:
             wait_s = max(1, round((cost - tokens) / self.per_second + 0.5))
-            raise TooMany(f"at most {self.per_second:g} requests a second", wait_s)
+            raise TooMany(
+                Text(
+                    "dit gaat te snel: wacht even en probeer het opnieuw",
+                    f"at most {self.per_second:g} requests a second",
+                ),
+                wait_s,
+            )
         if key not in self._buckets and len(self._buckets) >= BUCKETS_MAX:
             self._forget(now_us)
         self._buckets[key] = (tokens - cost, now_us)

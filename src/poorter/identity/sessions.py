@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from poorter.city.errors import Denied, Unauthenticated
+from poorter.city.text import Text
 from poorter.city.time import HOUR_US
 from poorter.identity.passwords import nobody, verify_password
 
@@ -66,7 +67,12 @@ class Session:
     def check_csrf(self, token: str) -> None:
         """Raises Denied unless the form carried this session's token."""
         if not hmac.compare_digest(token.encode(), self.csrf.encode()):
-            raise Denied("the form is too old or not ours: load the page again")
+            raise Denied(
+                Text(
+                    "het formulier is te oud of niet van ons: laad de pagina opnieuw",
+                    "the form is too old or not ours: load the page again",
+                )
+            )
 
 
 def log_in(officer: Officer | None, password: str, now_us: int) -> tuple[Session, str]:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from poorter.city.errors import Denied, Invalid, NotFound
 from poorter.city.ids import mint
+from poorter.city.text import Text
 from poorter.city.time import DAY_US
 from poorter.gate.policy import skeleton
 from poorter.offices.record import all_records, check_officer, reading, write
@@ -54,7 +55,12 @@ async def put_draft(running: Running, kind: Kind, fields: Mapping[str, Any], by:
     known = [_draft(record) for record in all_records(running, RECORD)]
     lapsed = [DeleteRecord(RECORD, d.id) for d in known if now_us >= d.until_us]
     if len(known) - len(lapsed) >= DRAFTS_MAX:
-        raise Invalid(f"{DRAFTS_MAX} drafts wait already: approve or drop some of them")
+        raise Invalid(
+            Text(
+                f"er wachten al {DRAFTS_MAX} voorstellen: keur er een paar goed of laat ze vallen",
+                f"{DRAFTS_MAX} drafts wait already: approve or drop some of them",
+            )
+        )
     draft = Draft(mint("draft-", 12), kind, by, now_us, fields)
     doc = {"kind": kind, "by": by, "at_us": now_us, "fields": dict(fields)}
     await write(
@@ -72,7 +78,12 @@ def draft_to_approve(running: Running, draft_id: str, kinds: tuple[Kind, ...], b
     check_officer(running, by)
     draft = _one(running, draft_id, kinds)
     if skeleton(draft.by) == skeleton(by):
-        raise Denied("who drafted it can't approve it: another officer must")
+        raise Denied(
+            Text(
+                "wie het voorstelde, keurt het niet goed: dat doet een andere bevoegde",
+                "who drafted it can't approve it: another officer must",
+            )
+        )
     check_officer(running, draft.by)
     return draft
 
@@ -88,7 +99,7 @@ async def drop_draft(running: Running, draft_id: str, kinds: tuple[Kind, ...], b
 def _one(running: Running, draft_id: str, kinds: tuple[Kind, ...]) -> Draft:
     draft = _draft(running.store.record(reading(running), RECORD, draft_id))
     if running.clock.now_us() >= draft.until_us or draft.kind not in kinds:
-        raise NotFound("there is no such draft")
+        raise NotFound(Text("dat voorstel is er niet (meer)", "there is no such draft"))
     return draft
 
 

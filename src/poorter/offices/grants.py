@@ -39,15 +39,35 @@ async def draft_grant(
 ) -> Draft:
     """Draft a grant, valid from its approval. Raises Invalid for what no policy could hold."""
     if not 1 <= days <= DAYS_MAX:
-        raise Invalid(f"a grant is valid for 1 to {DAYS_MAX} days")
+        raise Invalid(
+            Text(
+                f"een toestemming geldt 1 tot {DAYS_MAX} dagen",
+                f"a grant is valid for 1 to {DAYS_MAX} days",
+            )
+        )
     known = [action for action in ACTIONS if action in actions]
     if not known or len(known) < len(set(actions)):
-        raise Invalid(f"a grant allows one or more of {', '.join(ACTIONS)}")
+        raise Invalid(
+            Text(
+                "kies wat er mag: lezen, schrijven of opdracht geven",
+                f"a grant allows one or more of {', '.join(ACTIONS)}",
+            )
+        )
     if processor.startswith(INTERNAL):
-        raise Invalid(f"{processor} is the city's own background work")
+        raise Invalid(
+            Text(
+                f"{processor} is eigen werk van het platform",
+                f"{processor} is the city's own background work",
+            )
+        )
     held = running.gate.policy.datasets.get(dataset)
     if held is not None and not grantable(held):
-        raise Invalid(f"{dataset} is the city's own books: nobody else works with it")
+        raise Invalid(
+            Text(
+                f"{dataset} is de eigen boekhouding van de stad: daar werkt niemand anders mee",
+                f"{dataset} is the city's own books: nobody else works with it",
+            )
+        )
     fields = {
         "processor": processor,
         "purpose": purpose,
@@ -99,9 +119,14 @@ async def end_grant(running: Running, grant_id: str, by: str) -> None:
     check_officer(running, by)
     grant = running.gate.policy.grants.get(grant_id)
     if grant is None:
-        raise NotFound("there is no such grant")
+        raise NotFound(Text("die toestemming is er niet", "there is no such grant"))
     if grant.processor.startswith(INTERNAL):
-        raise Invalid(f"{grant.processor} is the city's own background work")
+        raise Invalid(
+            Text(
+                f"{grant.processor} is eigen werk van het platform",
+                f"{grant.processor} is the city's own background work",
+            )
+        )
     now_us = max(running.clock.now_us(), grant.from_us + 1)
     if grant.until_us is None or now_us < grant.until_us:
         await running.registry.put([replace(grant, until_us=now_us)], by, "ended")

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from poorter.city.errors import Invalid, NotFound
+from poorter.city.text import Text
 from poorter.city.time import DAY_US
 from poorter.identity.credentials import Credential, new_credential
 from poorter.offices.record import all_records, reading, write
@@ -33,15 +34,32 @@ async def make_key(
     """
     policy = running.gate.policy
     if processor.startswith(WITHOUT_KEY):
-        raise Invalid(f"{processor} has no keys")
+        raise Invalid(Text(f"{processor} krijgt geen sleutels", f"{processor} has no keys"))
     if processor not in policy.processors:
-        raise NotFound(f"there is no processor {processor}: a grant makes one")
+        raise NotFound(
+            Text(
+                f"{processor} is hier niet bekend: dat begint met een toestemming",
+                f"there is no processor {processor}: a grant makes one",
+            )
+        )
     if purpose not in policy.purposes:
-        raise NotFound(f"there is no purpose {purpose}")
+        raise NotFound(
+            Text(f"het doeleinde {purpose} is er niet", f"there is no purpose {purpose}")
+        )
     if not 1 <= days <= DAYS_MAX:
-        raise Invalid(f"a key is valid for 1 to {DAYS_MAX} days")
+        raise Invalid(
+            Text(
+                f"een sleutel geldt 1 tot {DAYS_MAX} dagen",
+                f"a key is valid for 1 to {DAYS_MAX} days",
+            )
+        )
     if len(keys(running)) >= KEYS_MAX:
-        raise Invalid(f"there are {KEYS_MAX} keys already: revoke some of them")
+        raise Invalid(
+            Text(
+                f"er zijn al {KEYS_MAX} sleutels: trek er een paar in",
+                f"there are {KEYS_MAX} keys already: revoke some of them",
+            )
+        )
     until_us = running.clock.now_us() + days * DAY_US
     credential, secret = new_credential(processor, purpose, until_us)
     record = PutRecord(RECORD, credential.id, credential.to_doc(), expect=0)

@@ -17,6 +17,7 @@ from dataclasses import replace
 
 from poorter.city.errors import Invalid, NotFound, Unauthenticated
 from poorter.city.ids import mint
+from poorter.city.text import Text
 from poorter.city.time import DAY_US
 from poorter.gate.policy import skeleton
 from poorter.identity.passwords import hash_password, verify_password
@@ -49,14 +50,29 @@ async def draft_officer(
     """
     name, office = name.strip(), office.strip()
     if not 1 <= len(name) <= NAME_CHARS_MAX or not name.isprintable():
-        raise Invalid(f"a name has 1 to {NAME_CHARS_MAX} characters")
+        raise Invalid(
+            Text(
+                f"een naam heeft 1 tot {NAME_CHARS_MAX} tekens",
+                f"a name has 1 to {NAME_CHARS_MAX} characters",
+            )
+        )
     if not 1 <= len(office) <= 200 or not office.isprintable():
-        raise Invalid("name the office")
+        raise Invalid(Text("noem het kantoor", "name the office"))
     if not roles or not set(roles) <= set(ROLES):
-        raise Invalid(f"an officer has one or more of the roles {', '.join(ROLES)}")
+        raise Invalid(
+            Text(
+                "kies een of meer rollen",
+                f"an officer has one or more of the roles {', '.join(ROLES)}",
+            )
+        )
     known = {one.name for one in officers(running)}
     if name not in known and skeleton(name) in {skeleton(other) for other in known}:
-        raise Invalid("somebody has a name that looks the same")
+        raise Invalid(
+            Text(
+                "iemand anders heeft een naam die er net zo uitziet",
+                "somebody has a name that looks the same",
+            )
+        )
     invited = anew or name not in known
     half = mint("", 16) if invited else ""
     kept = [role for role in ROLES if role in roles]
@@ -115,7 +131,7 @@ async def change_password(running: Running, name: str, old: str, new: str) -> No
     """One's own password; all one's sessions end. Raises Invalid."""
     officer = officer_of(running, name)
     if not await asyncio.to_thread(verify_password, old, officer.password):
-        raise Invalid("the old password is not right")
+        raise Invalid(Text("het oude wachtwoord klopt niet", "the old password is not right"))
     kept = replace(officer, password=await asyncio.to_thread(hash_password, new))
     ended = _end_sessions(running, name)
     await write(running, name, "officer", "password changed", _put(kept), *ended)
@@ -142,7 +158,12 @@ async def approve_dismissal(running: Running, draft_id: str, by: str) -> None:
 def _check_left(running: Running, without: str) -> None:
     left = [o for o in officers(running) if OFFICER in o.roles and o.name != without]
     if len(left) < OFFICERS_MIN:
-        raise Invalid(f"{OFFICERS_MIN} others with the role of officer must stay")
+        raise Invalid(
+            Text(
+                f"er moeten {OFFICERS_MIN} andere bevoegden blijven",
+                f"{OFFICERS_MIN} others with the role of officer must stay",
+            )
+        )
 
 
 def _end_sessions(running: Running, name: str) -> list[Op]:

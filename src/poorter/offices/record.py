@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from poorter.city.errors import Denied, NotFound
+from poorter.city.text import Text
 from poorter.gate.genesis import RUN
 from poorter.gate.permit import Permit
 from poorter.identity.sessions import Officer
@@ -60,4 +61,4 @@ def check_officer(running: Running, name: str) -> None:
     except NotFound:
         roles = ()
     if OFFICER not in roles:
-        raise Denied("only officers do this")
+        raise Denied(Text("alleen bevoegden doen dit", "only officers do this"))

@@ -33,6 +33,10 @@ def _load(name: str) -> System:
         raise Invalid(f"there is no system {name!r}: see systems.enabled in city.toml")
     if found.api_version != API_VERSION:
         raise Invalid(f"{name} is made for version {found.api_version} of the extension point")
+    declared = {"", *(setting.name for setting in found.settings)}
+    for operation in found.operations:
+        if not {operation.per_visitor, operation.per_key} <= declared:
+            raise Invalid(f"{name}.{operation.name} is limited by a setting that is not declared")
     return found
 
 

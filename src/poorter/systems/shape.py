@@ -38,11 +38,26 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True)
+class Runs:
+    """What an act leaves running for whoever did it: `key`, until then, and no longer. `ended`
+    runs no more. Neither is kept beyond that moment, or written down at all."""
+
+    key: str
+    until_us: int
+    ended: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Operation:
     """Something one may ask of, or do in, a system: a route, a form and a line in the OpenAPI.
 
     `run(city, inputs)` gets checked inputs and gives plain JSON data. `ask` answers to GET and
     changes nothing; `act` answers to POST, honours Idempotency-Key and leaves a record.
+
+    `runs(inputs, result)`: what the act leaves running. `per_visitor` and `per_key` name the
+    settings that say how many of those one visitor, or one app with a key, may have at once (0:
+    any number); the act that would be one too many is refused. A visitor is an address: there are
+    no accounts.
     """
 
     name: str
@@ -50,6 +65,9 @@ class Operation:
     title: Text
     fields: tuple[Field, ...]
     run: Callable[[City, Mapping[str, Any]], Awaitable[dict[str, Any]]]
+    runs: Callable[[Mapping[str, Any], Mapping[str, Any]], Runs] | None = None
+    per_visitor: str = ""
+    per_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import Any
 from starlette.responses import Response
 
 from poorter.city.errors import Invalid
+from poorter.city.text import Text
 from poorter.decide.objection import SORTS, ObjectionKind
 from poorter.identity.keys import read_ring
 from poorter.ledger.receipt import verify_receipt
@@ -43,7 +44,7 @@ async def file(visit: Visit) -> Response:
 
 def _kind(kind: str) -> ObjectionKind:
     if kind not in SORTS:
-        raise Invalid(f"kind is one of {', '.join(SORTS)}")
+        raise Invalid(Text("kies wat voor bezwaar het is", f"kind is one of {', '.join(SORTS)}"))
     return kind  # type: ignore[return-value]
 
 

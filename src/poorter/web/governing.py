@@ -8,6 +8,7 @@ from typing import Any
 from starlette.responses import Response
 
 from poorter.city.errors import Denied, Invalid, NotFound
+from poorter.city.text import Text
 from poorter.gate.policy import Vote
 from poorter.web.page import Visit
 
@@ -17,7 +18,7 @@ async def decide(visit: Visit) -> Response:
     session, fields = await visit.staff_form()
     choice: Any = fields.get("choice", "")
     if choice not in ("accept", "amend", "refuse"):
-        raise Invalid("accept, amend or refuse")
+        raise Invalid(Text("neem over, wijk af of wijs af", "accept, amend or refuse"))
     seen = fields.get("seen", "")
     await visit.running.decisions.decide(
         visit.request.path_params["id"],
@@ -36,10 +37,12 @@ async def turn(visit: Visit) -> Response:
     session, fields = await visit.staff_form()
     mode: Any = fields.get("mode", "")
     if mode not in ("automatic", "by-hand"):
-        raise Invalid("automatic or by-hand")
+        raise Invalid(Text("automatisch of met de hand", "automatic or by-hand"))
     mandate = visit.running.decisions.mandate(visit.request.path_params["id"])
     if mandate.role not in session.roles:
-        raise Denied("this mandate belongs to another role")
+        raise Denied(
+            Text("dit mandaat hoort bij een andere rol", "this mandate belongs to another role")
+        )
     by = f"officer:{session.officer}"
     await visit.running.decisions.turn(mandate.id, mode, by, fields.get("why", ""))
     return visit.redirect("control")
@@ -49,10 +52,10 @@ async def answer(visit: Visit) -> Response:
     """Take up or answer an objection."""
     session, fields = await visit.staff_form()
     if "clerk" not in session.roles:
-        raise Denied("objections are answered by clerks")
+        raise Denied(Text("bezwaren behandelt de griffie", "objections are answered by clerks"))
     state: Any = fields.get("state", "")
     if state not in ("in-review", "upheld", "rejected"):
-        raise Invalid("in-review, upheld or rejected")
+        raise Invalid(Text("in behandeling, gelijk of afgewezen", "in-review, upheld or rejected"))
     await visit.running.objections.step(
         visit.request.path_params["id"], state, session.officer, fields.get("answer", "")
     )
@@ -64,7 +67,7 @@ async def goal(visit: Visit) -> Response:
     policy = visit.running.gate.policy
     found = policy.goals.get(visit.request.path_params["id"])
     if found is None:
-        raise NotFound("there is no such goal")
+        raise NotFound(Text("dat doel is er niet", "there is no such goal"))
     if visit.request.method == "GET":
         visit.staff()
         purposes = [p for p in policy.purposes.values() if p.goal == found.id]
@@ -72,23 +75,32 @@ async def goal(visit: Visit) -> Response:
         return visit.render("goal.html", goal=found, purposes=purposes, grants=grants)
     session, fields = await visit.staff_form()
     if "officer" not in session.roles:
-        raise Denied("only officers record what the council decided")
+        raise Denied(
+            Text(
+                "alleen bevoegden leggen vast wat de raad besloot",
+                "only officers record what the council decided",
+            )
+        )
     if fields.get("act") == "rescind":
         if fields.get("sure") != found.id:
-            raise Invalid("type the id of the goal to be sure")
+            raise Invalid(
+                Text(
+                    "typ ter bevestiging de naam van het doel", "type the id of the goal to be sure"
+                )
+            )
         await visit.running.registry.rescind(found.id, session.officer)
     elif fields.get("act") == "adopt":
         await visit.running.registry.adopt(found.id, _vote(fields), session.officer)
     else:
-        raise Invalid("adopt or rescind")
+        raise Invalid(Text("neem aan of trek in", "adopt or rescind"))
     return visit.redirect("goals")
 
 
 def _vote(fields: dict[str, str]) -> Vote:
     counts = [fields.get(name, "") for name in ("votes_for", "votes_against")]
     if not all(count.isdecimal() and len(count) < 6 for count in counts):
-        raise Invalid("votes are whole numbers")
+        raise Invalid(Text("stemmen zijn hele getallen", "votes are whole numbers"))
     body, date = fields.get("body", "").strip(), fields.get("date", "").strip()
     if not body or not date:
-        raise Invalid("who voted, and when")
+        raise Invalid(Text("wie stemde, en wanneer", "who voted, and when"))
     return Vote(body[:200], date[:10], int(counts[0]), int(counts[1]))

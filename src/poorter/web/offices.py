@@ -7,6 +7,7 @@ from __future__ import annotations
 from starlette.responses import Response
 
 from poorter.city.errors import Denied, Invalid, Unauthenticated
+from poorter.city.text import Text
 from poorter.gate.policy import Grant
 from poorter.identity.sessions import COOKIE, Session
 from poorter.offices import grants as granting
@@ -82,7 +83,9 @@ async def grants(visit: Visit) -> Response:
             by,
         )
     else:
-        raise Invalid("draft, approve, drop or end")
+        raise Invalid(
+            Text("stel voor, keur goed, laat vallen of beëindig", "draft, approve, drop or end")
+        )
     return visit.redirect("control/grants")
 
 
@@ -120,7 +123,9 @@ async def officers(visit: Visit) -> Response:
     elif act == "drop":
         await drop_draft(visit.running, chosen, ("officer", "dismissal"), by)
     else:
-        raise Invalid("draft, approve, dismiss or drop")
+        raise Invalid(
+            Text("stel voor, keur goed, ontsla of laat vallen", "draft, approve, dismiss or drop")
+        )
     return _officers(visit, half) if half else visit.redirect("control/officers")
 
 
@@ -169,17 +174,19 @@ async def password(visit: Visit) -> Response:
 def _chosen(fields: dict[str, str]) -> str:
     chosen = fields.get("password", "")
     if chosen != fields.get("again", ""):
-        raise Invalid("the two passwords are not the same")
+        raise Invalid(
+            Text("de twee wachtwoorden zijn niet gelijk", "the two passwords are not the same")
+        )
     return chosen
 
 
 def _officer(session: Session) -> None:
     if OFFICER not in session.roles:
-        raise Denied("only officers do this")
+        raise Denied(Text("alleen bevoegden doen dit", "only officers do this"))
 
 
 def _days(fields: dict[str, str]) -> int:
     text = fields.get("days", "")
     if not (text.isascii() and text.isdecimal() and len(text) < 6):
-        raise Invalid("days is a whole number")
+        raise Invalid(Text("het aantal dagen is een heel getal", "days is a whole number"))
     return int(text)

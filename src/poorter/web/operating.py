@@ -9,6 +9,7 @@ from typing import Any
 from starlette.responses import Response
 
 from poorter.city.errors import CityError, Denied, Invalid, NotFound
+from poorter.city.text import Text
 from poorter.systems.shape import Operation, System
 from poorter.web.page import Visit
 from poorter.web.parking import local_moment
@@ -24,7 +25,7 @@ def _system(visit: Visit) -> System:
     for found in visit.running.systems:
         if found.name == name:
             return found
-    raise NotFound("this city has no such system")
+    raise NotFound(Text("dat systeem heeft deze stad niet", "this city has no such system"))
 
 
 async def operation(visit: Visit) -> Response:
@@ -34,7 +35,9 @@ async def operation(visit: Visit) -> Response:
     posted = visit.request.method == "POST"
     given = await visit.form() if posted else dict(visit.request.query_params)
     if posted != (found.kind == "act") and (posted or given):
-        raise Invalid("this form is sent in the other way")
+        raise Invalid(
+            Text("dit formulier wordt anders verstuurd", "this form is sent in the other way")
+        )
     told: dict[str, Any] | None = None
     wrong: CityError | None = None
     if posted or given or (found.kind == "ask" and not _needs(found)):

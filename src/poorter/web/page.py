@@ -14,11 +14,13 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from poorter.city.errors import CityError, Denied, Invalid, NotFound, TooLarge, Unauthenticated
+from poorter.city.text import Text
 from poorter.gate.genesis import RUN
 from poorter.gate.permit import Permit
 from poorter.identity.rates import Rates
 from poorter.identity.sessions import COOKIE, Session, session_id
 from poorter.running import Running
+from poorter.standards.http.address import address_of
 from poorter.standards.operations.app import Operations
 from poorter.standards.proofs.app import Proofs
 from poorter.store.contract import Record
@@ -96,15 +98,16 @@ class Pages:
         language = request.url.path[1:3]
         if language not in LANGUAGES:
             language = choose(request.headers.get("accept-language"))
-        return Visit(self, request, language).error(NotFound("there is no such page"))
+        return Visit(self, request, language).error(
+            NotFound(Text("deze pagina is er niet", "there is no such page"))
+        )
 
     def _take(self, visit: Visit) -> None:
         """Rate limits: all visitors together, and forms of one address. Raises TooMany."""
         now_us = visit.speech.now_us
         self._visits.take("public", now_us)
         if visit.request.method == "POST" and visit.session is None:
-            client = visit.request.client
-            self._forms.take(client.host if client is not None else "unknown", now_us)
+            self._forms.take(visit.address, now_us)
 
     def permit(self, processor: str, purpose: str) -> Permit:
         """A read permit for a page, counted as a use."""
@@ -135,6 +138,7 @@ class Visit:
         zone = ZoneInfo(config.city_time_zone)
         self.speech = Speech(language, zone, pages.running.clock.now_us())
         self.language = language
+        self.address = address_of(request.scope, config.server_proxies)
         self.session = self._session()
 
     # -- who -----------------------------------------------------------------------------------
@@ -154,7 +158,7 @@ class Visit:
     def staff(self) -> Session:
         """The session of an officer. Raises Unauthenticated without one."""
         if self.session is None:
-            raise Unauthenticated("log in first")
+            raise Unauthenticated(Text("log eerst in", "log in first"))
         return self.session
 
     async def form(self) -> dict[str, str]:
@@ -163,7 +167,12 @@ class Visit:
         async for part in self.request.stream():
             body += part
             if len(body) > FORM_BYTES_MAX:
-                raise TooLarge(f"a form has at most {FORM_BYTES_MAX} bytes")
+                raise TooLarge(
+                    Text(
+                        f"een formulier heeft hoogstens {FORM_BYTES_MAX} bytes",
+                        f"a form has at most {FORM_BYTES_MAX} bytes",
+                    )
+                )
         try:
             pairs = parse_qsl(
                 bytes(body).decode("ascii"),
@@ -172,7 +181,9 @@ class Visit:
                 max_num_fields=50,
             )
         except ValueError:
-            raise Invalid("the form is not percent-encoded UTF-8") from None
+            raise Invalid(
+                Text("dit formulier is niet te lezen", "the form is not percent-encoded UTF-8")
+            ) from None
         return dict(pairs)
 
     async def staff_form(self) -> tuple[Session, dict[str, str]]:
@@ -204,7 +215,8 @@ class Visit:
 
     async def act(self, system: str, operation: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Let a system's operation act."""
-        return await self.pages.acts.run(*self.pages.acts.find(system, operation), inputs)
+        found = self.pages.acts.find(system, operation)
+        return await self.pages.acts.run(*found, inputs, address=self.address)
 
     def href(self, path: str) -> str:
         """A path in this language."""

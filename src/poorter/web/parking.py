@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from starlette.responses import Response
 
 from poorter.city.errors import CityError, Invalid
+from poorter.city.text import Text
 from poorter.city.time import MINUTE_US, SECOND_US, format_us
 from poorter.web.drawing import draw_map
 from poorter.web.page import Visit
@@ -75,9 +76,7 @@ def local_moment(visit: Visit, text: str) -> str:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise Invalid(
-            visit.speech.say("dit is geen datum en tijd", "this is no date and time")
-        ) from None
+        raise Invalid(Text("dit is geen datum en tijd", "this is no date and time")) from None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=ZoneInfo(visit.running.config.city_time_zone))
     return format_us(int(moment.astimezone(UTC).timestamp() * SECOND_US))
@@ -108,9 +107,7 @@ async def mine(visit: Visit) -> Response:
         found = await visit.ask("parking", "reservation", token=token)
         if found is None:
             raise Invalid(
-                visit.speech.say(
-                    "Deze code kennen wij niet (meer).", "We don't know this code (any more)."
-                )
+                Text("Deze code kennen wij niet (meer).", "We don't know this code (any more).")
             )
         told = found
     return visit.render("reservation.html", r=told, token=token, fresh="instead_of" in told)
@@ -120,5 +117,5 @@ def _later(visit: Visit, fields: dict[str, str]) -> str:
     """Half an hour from now is the most that a place waits longer."""
     minutes = fields.get("minutes", "20")
     if not minutes.isdecimal() or not 1 <= int(minutes) <= 30:
-        raise Invalid(visit.speech.say("1 tot 30 minuten", "1 to 30 minutes"))
+        raise Invalid(Text("1 tot 30 minuten", "1 to 30 minutes"))
     return format_us(visit.speech.now_us + int(minutes) * MINUTE_US - SECOND_US)

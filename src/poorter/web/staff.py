@@ -10,6 +10,7 @@ import secrets
 from starlette.responses import Response
 
 from poorter.city.errors import Denied, NotFound, Unauthenticated
+from poorter.city.text import Text
 from poorter.gate.genesis import RUN
 from poorter.identity.sessions import COOKIE, SESSION_HOURS_MAX, Officer, Session, log_in
 from poorter.ledger.leaf import make_line
@@ -26,7 +27,12 @@ async def login(visit: Visit) -> Response:
     fields = await visit.form()
     kept = visit.request.cookies.get(FORM_COOKIE, "")
     if not kept or not hmac.compare_digest(kept.encode(), fields.get("form", "").encode()):
-        raise Denied("the form is too old or not ours: load the page again")
+        raise Denied(
+            Text(
+                "het formulier is te oud of niet van ons: laad de pagina opnieuw",
+                "the form is too old or not ours: load the page again",
+            )
+        )
     name = fields.get("name", "").strip()
     visit.take_try(name)
     permit = visit.running.gate.permit("internal:identity", RUN, "read")

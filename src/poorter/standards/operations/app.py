@@ -12,7 +12,9 @@ from poorter.city.clock import Clock
 from poorter.city.errors import CityError, Denied, Invalid, NotFound
 from poorter.gate.gate import Gate
 from poorter.gate.genesis import RUN
+from poorter.identity.caller import PUBLIC
 from poorter.ledger.leaf import make_line
+from poorter.standards.http.address import UNKNOWN, address_of
 from poorter.standards.http.asgi import Answer, Receive, Request, Scope, Send, send
 from poorter.standards.http.asking import Asking
 from poorter.standards.ngsild.problem import NoSuchMethod
@@ -20,6 +22,7 @@ from poorter.standards.operations.inputs import read_inputs
 from poorter.standards.operations.openapi import openapi
 from poorter.standards.operations.problem import problem_answer
 from poorter.standards.operations.replay import Replays
+from poorter.standards.operations.visitors import Visitors
 from poorter.store.contract import AppendLeaf, Change, Store
 from poorter.systems.city import City
 from poorter.systems.shape import Operation, System
@@ -39,6 +42,7 @@ class Operations:
         gate: Gate,
         store: Store,
         clock: Clock,
+        proxies: int = 0,
     ) -> None:
         self._by_name = {
             (system.name, operation.name): (system, operation)
@@ -52,6 +56,8 @@ class Operations:
         self._store = store
         self._clock = clock
         self._replays = Replays(store, gate, clock)
+        self._visitors = Visitors(clock)
+        self._proxies = proxies
 
     async def __call__(self, scope: Scope, receive: Receive, transmit: Send) -> None:
         """Answer one request; errors are problem details (RFC 9457)."""
@@ -80,7 +86,8 @@ class Operations:
                 raise Invalid("inputs come as a JSON object")
             given = body
             key = request.header(b"idempotency-key")
-        result = await self.run(system, operation, given, key, caller.credential)
+        address = address_of(request.scope, self._proxies)
+        result = await self.run(system, operation, given, key, caller.credential, address)
         return Answer(200, msgspec.json.encode(result), _HEADERS)
 
     def find(self, system: str, operation: str) -> tuple[System, Operation]:
@@ -96,9 +103,13 @@ class Operations:
         operation: Operation,
         given: Mapping[str, Any],
         key: str | None = None,
-        credential: str = "public",
+        credential: str = PUBLIC.credential,
+        address: str = UNKNOWN,
     ) -> dict[str, Any]:
-        """Check inputs, run, and for an act leave its leaf. A repeated key repeats the answer."""
+        """Check inputs, run, and for an act leave its leaf. A repeated key repeats the answer.
+
+        Raises: what the operation raises, and TooMany for a visitor who has too much running.
+        """
         if not self._gate.allows(system.processor, system.purpose, "read"):
             raise Denied
         inputs = read_inputs(operation.fields, given)
@@ -107,7 +118,17 @@ class Operations:
             return await operation.run(city, inputs)
 
         async def act() -> dict[str, Any]:
-            return await operation.run(city, inputs)
+            who, limit = _visitor(operation, city, credential, address)
+            if not limit:
+                result = await operation.run(city, inputs)
+                if operation.runs is not None:
+                    self._visitors.note(operation.runs(inputs, result))
+                return result
+            with self._visitors.place(who, limit) as left:
+                result = await operation.run(city, inputs)
+                if operation.runs is not None:
+                    left.append(operation.runs(inputs, result))
+            return result
 
         async def seal(result: dict[str, Any]) -> dict[str, Any]:
             return result | {"leaf": await self._leave(system, operation)}
@@ -132,6 +153,14 @@ class Operations:
             permit, Change((AppendLeaf(line.leaf, line.payload),))
         )
         return int(committed.results[0])
+
+
+def _visitor(operation: Operation, city: City, credential: str, address: str) -> tuple[str, int]:
+    """Whose this is, and how many of it one may have running; 0: any number."""
+    keyed = credential != PUBLIC.credential
+    setting = operation.per_key if keyed else operation.per_visitor
+    who = f"key {credential}" if keyed else f"address {address}"
+    return who, int(city.own.settings[setting]) if setting else 0
 
 
 def _method(operation: Operation) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from poorter.city.errors import Invalid
 from poorter.city.ids import check_uri
 from poorter.city.limits import TEXT_CHARS_MAX
+from poorter.city.text import Text
 from poorter.city.time import parse_us
 from poorter.systems.shape import Field
 
@@ -25,7 +26,12 @@ def read_inputs(fields: tuple[Field, ...], given: Mapping[str, Any]) -> dict[str
         raw = given.get(field.name)
         if raw is None or raw == "":
             if field.required:
-                raise Invalid(f"{field.name} is missing ({field.title.en})")
+                raise Invalid(
+                    Text(
+                        f"{field.title.nl}: niet ingevuld",
+                        f"{field.name} is missing ({field.title.en})",
+                    )
+                )
             values[field.name] = field.default
         else:
             values[field.name] = _read(field, raw)
@@ -40,14 +46,24 @@ def _read(field: Field, raw: Any) -> Any:
             return True
         if raw in (False, "false", "off", "0"):
             return False
-        raise Invalid(f"{field.name} is true or false")
+        raise Invalid(Text(f"{field.title.nl}: ja of nee", f"{field.name} is true or false"))
     if not isinstance(raw, str) or len(raw) > TEXT_CHARS_MAX:
-        raise Invalid(f"{field.name} is a text of at most {TEXT_CHARS_MAX} characters")
+        raise Invalid(
+            Text(
+                f"{field.title.nl}: een tekst van hoogstens {TEXT_CHARS_MAX} tekens",
+                f"{field.name} is a text of at most {TEXT_CHARS_MAX} characters",
+            )
+        )
     if field.kind == "moment":
         try:
             return parse_us(raw)
         except Invalid as wrong:
-            raise Invalid(f"{field.name}: {wrong.detail}") from None
+            raise Invalid(
+                Text(
+                    f"{field.title.nl}: geen datum en tijd met tijdzone",
+                    f"{field.name}: {wrong.detail}",
+                )
+            ) from None
     if field.kind == "uri":
         return check_uri(raw, field.name)
     if field.kind == "place":
@@ -59,17 +75,29 @@ def _number(field: Field, raw: Any) -> float | int:
     try:
         value = float(raw)
     except (TypeError, ValueError):
-        raise Invalid(f"{field.name} is a number") from None
+        raise Invalid(Text(f"{field.title.nl}: een getal", f"{field.name} is a number")) from None
     if isinstance(raw, bool) or not math.isfinite(value):
-        raise Invalid(f"{field.name} is a number")
+        raise Invalid(Text(f"{field.title.nl}: een getal", f"{field.name} is a number"))
     if field.kind == "integer":
         if value != int(value):
-            raise Invalid(f"{field.name} is a whole number")
+            raise Invalid(
+                Text(f"{field.title.nl}: een heel getal", f"{field.name} is a whole number")
+            )
         value = int(value)
     if field.minimum is not None and value < field.minimum:
-        raise Invalid(f"{field.name} is at least {field.minimum:g}")
+        raise Invalid(
+            Text(
+                f"{field.title.nl}: {field.minimum:g} of meer",
+                f"{field.name} is at least {field.minimum:g}",
+            )
+        )
     if field.maximum is not None and value > field.maximum:
-        raise Invalid(f"{field.name} is at most {field.maximum:g}")
+        raise Invalid(
+            Text(
+                f"{field.title.nl}: hoogstens {field.maximum:g}",
+                f"{field.name} is at most {field.maximum:g}",
+            )
+        )
     return value
 
 
@@ -79,7 +107,17 @@ def _place(field: Field, raw: str) -> tuple[float, float]:
     try:
         longitude, latitude = (float(part) for part in parts)
     except ValueError:
-        raise Invalid(f"{field.name} reads longitude,latitude") from None
+        raise Invalid(
+            Text(
+                f"{field.title.nl}: schrijf lengtegraad,breedtegraad",
+                f"{field.name} reads longitude,latitude",
+            )
+        ) from None
     if not (-180 <= longitude <= 180 and -90 <= latitude <= 90) or (longitude, latitude) == (0, 0):
-        raise Invalid(f"{field.name} is no place on earth (longitude,latitude)")
+        raise Invalid(
+            Text(
+                f"{field.title.nl}: deze plek bestaat niet (lengtegraad,breedtegraad)",
+                f"{field.name} is no place on earth (longitude,latitude)",
+            )
+        )
     return longitude, latitude

@@ -14,6 +14,7 @@ import apsw
 import msgspec
 
 from poorter.city.errors import Conflict, Denied, NotFound
+from poorter.city.text import Text
 from poorter.gate.permit import Permit
 from poorter.store import contract as c
 from poorter.store.sqlite.entities import Entities, Outbox
@@ -101,7 +102,7 @@ class Applier:
         held = self._run("SELECT coalesce(sum(units), 0) FROM hold WHERE pool = ?", (op.pool,))
         left = op.capacity - op.taken - int(next(held)[0])
         if op.units > left:
-            raise Conflict(f"{op.pool} has {max(left, 0)} left")
+            raise Conflict(Text("er is niets meer over", f"{op.pool} has {max(left, 0)} left"))
         try:
             list(
                 self._run(
@@ -122,7 +123,7 @@ class Applier:
             )
         )
         if not found:
-            raise NotFound(f"hold {op.id} is over")
+            raise NotFound(Text("wat vastgehouden werd, is al voorbij", f"hold {op.id} is over"))
         self.outbox.add("hold", op.pool, ("record:hold",), ())
 
     def _end_hold(self, op: c.EndHold, permit: Permit, now_us: int) -> None:
@@ -134,7 +135,7 @@ class Applier:
             )
         )
         if not found:
-            raise NotFound(f"hold {op.id} is over")
+            raise NotFound(Text("wat vastgehouden werd, is al voorbij", f"hold {op.id} is over"))
         self.outbox.add("hold", op.pool, ("record:hold",), ())
 
     def _append_leaf(self, op: c.AppendLeaf, permit: Permit, now_us: int) -> int:

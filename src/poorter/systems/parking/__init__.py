@@ -57,22 +57,29 @@ OPERATIONS = (
         Text("Reserveer een plek", "Reserve a place"),
         (_PLACE, _ARRIVAL, _BADGE),
         actions.reserve,
+        actions.runs,
+        per_visitor="reservations_per_visitor",
+        per_key="reservations_per_key",
     ),
-    Operation("cancel", "act", Text("Zeg af", "Cancel"), (_TOKEN,), actions.cancel),
+    Operation("cancel", "act", Text("Zeg af", "Cancel"), (_TOKEN,), actions.cancel, actions.runs),
     Operation(
         "extend",
         "act",
         Text("Ik ben later", "I am late"),
         (_TOKEN, Field("until", "moment", Text("Wacht tot", "Wait until"))),
         actions.extend,
+        actions.runs,
     ),
-    Operation("arrive", "act", Text("Ik ben er", "I am there"), (_TOKEN,), actions.arrive),
+    Operation(
+        "arrive", "act", Text("Ik ben er", "I am there"), (_TOKEN,), actions.arrive, actions.runs
+    ),
     Operation(
         "occupied",
         "act",
         Text("Er staat al iemand", "Somebody stands there"),
         (_TOKEN,),
         actions.occupied,
+        actions.runs,
     ),
 )
 
@@ -132,6 +139,22 @@ SYSTEM = System(
                 "How to look ahead: seasonal, or learnt each night: boosted or numpy",
             ),
             learning.KINDS,
+        ),
+        Setting(
+            "reservations_per_visitor",
+            4,
+            Text(
+                "Hoeveel reserveringen één adres tegelijk mag hebben lopen; 0: zonder grens",
+                "How many reservations one address may have running at once; 0: no limit",
+            ),
+        ),
+        Setting(
+            "reservations_per_key",
+            200,
+            Text(
+                "Hetzelfde, voor een app met een sleutel, die voor velen reserveert",
+                "The same, for an app with a key, which reserves for many",
+            ),
         ),
     ),
 )

@@ -13,9 +13,11 @@ from typing import Any
 from poorter.city.errors import CityError, Conflict, Invalid, NotFound
 from poorter.city.ids import mint
 from poorter.city.place import distance_m
-from poorter.city.time import MINUTE_US, format_us
+from poorter.city.text import Text
+from poorter.city.time import MINUTE_US, format_us, parse_us
 from poorter.systems.city import City
 from poorter.systems.parking.model import (
+    IN_DUTCH,
     Place,
     Reservation,
     from_entity,
@@ -24,6 +26,7 @@ from poorter.systems.parking.model import (
     to_entity,
 )
 from poorter.systems.parking.views import all_places, counts_of, one_place, stuck
+from poorter.systems.shape import Runs
 
 #: how far ahead one may reserve, how long it waits after arrival, how long a sensor takes to count
 AHEAD_MAX_US = 2 * 60 * MINUTE_US
@@ -42,7 +45,12 @@ async def reserve(city: City, inputs: Mapping[str, Any]) -> dict[str, Any]:
     now_us = city.clock.now_us()
     arrival_us = inputs["arrival"] or now_us + GRACE_US
     if not now_us - MINUTE_US <= arrival_us <= now_us + AHEAD_MAX_US:
-        raise Invalid("arrival lies between now and two hours from now")
+        raise Invalid(
+            Text(
+                "de aankomst ligt tussen nu en over twee uur",
+                "arrival lies between now and two hours from now",
+            )
+        )
     place = await one_place(city, inputs["place"])
     token = mint("", 20)
     reservation = Reservation(
@@ -61,10 +69,15 @@ async def reserve(city: City, inputs: Mapping[str, Any]) -> dict[str, Any]:
 async def _hold(city: City, place: Place, reservation: Reservation) -> None:
     total, free, _ = counts_of(place, reservation.badge)
     if place.closed:
-        raise Conflict(f"{place.name} is closed")
+        raise Conflict(Text(f"{place.name} is dicht", f"{place.name} is closed"))
     counts = place.freshness(city.clock.now_us()) == "fresh" and place.urn not in await stuck(city)
     if total is None or free is None or not counts:
-        raise Conflict(f"{place.name} does not count well enough now to promise a place")
+        raise Conflict(
+            Text(
+                f"{place.name} telt nu niet goed genoeg om een plek te beloven",
+                f"{place.name} does not count well enough now to promise a place",
+            )
+        )
     await city.hold(
         reservation.pool,
         reservation.id,
@@ -79,7 +92,12 @@ async def look_up(city: City, token: str) -> Reservation:
     """The reservation of a token. Raises NotFound for any other text."""
     entity = await city.entity(reservation_id(token.strip().lower()))
     if entity is None:
-        raise NotFound("there is no reservation with this code (any more)")
+        raise NotFound(
+            Text(
+                "er is geen reservering (meer) met deze code",
+                "there is no reservation with this code (any more)",
+            )
+        )
     return from_entity(entity)
 
 
@@ -101,7 +119,12 @@ async def extend(city: City, inputs: Mapping[str, Any]) -> dict[str, Any]:
     """I am late: wait longer, at most half an hour more than now."""
     found = await look_up(city, inputs["token"])
     if found.state != "reserved":
-        raise Conflict(f"a reservation that is {found.state} can't be extended")
+        raise Conflict(
+            Text(
+                f"een reservering die {IN_DUTCH[found.state]} is, kan niet langer",
+                f"a reservation that is {found.state} can't be extended",
+            )
+        )
     until_us = inputs["until"]
     limit_us = city.clock.now_us() + EXTEND_MAX_US
     if not found.until_us < until_us <= limit_us:
@@ -131,7 +154,11 @@ async def occupied(city: City, inputs: Mapping[str, Any]) -> dict[str, Any]:
     """
     found = await look_up(city, inputs["token"])
     if found.state not in ("reserved", "arrived"):
-        raise Conflict(f"this reservation is {found.state}")
+        raise Conflict(
+            Text(
+                f"deze reservering is {IN_DUTCH[found.state]}", f"this reservation is {found.state}"
+            )
+        )
     old = await one_place(city, found.place)
     now_us = city.clock.now_us()
     token = mint("", 20)
@@ -152,7 +179,12 @@ async def occupied(city: City, inputs: Mapping[str, Any]) -> dict[str, Any]:
         await _displace(city, found)
         return {"token": token, **_told(moved, place), "instead_of": old.name}
     await _displace(city, found)
-    raise Conflict("nothing else is free nearby; the control room has been told")
+    raise Conflict(
+        Text(
+            "dichtbij is niets anders vrij; de meldkamer weet het",
+            "nothing else is free nearby; the control room has been told",
+        )
+    )
 
 
 async def _displace(city: City, found: Reservation) -> None:
@@ -173,6 +205,19 @@ async def _others(city: City, old: Place, badge: bool) -> list[Place]:
             if metres <= MOVE_MAX_M and (not badge or place.badge_total):
                 near.append((metres, place))
     return [place for _, place in sorted(near, key=lambda pair: pair[0])]
+
+
+def runs(inputs: Mapping[str, Any], result: Mapping[str, Any]) -> Runs:
+    """The reservation that an act leaves, until when it holds a unit; after a move, in place of
+    the one before."""
+    before = inputs.get("token")
+    until_us = parse_us(result["until"]) if result["state"] in ("reserved", "arrived") else 0
+    ended = None if before is None else _key(before)
+    return Runs(_key(result.get("token") or before), until_us, ended)
+
+
+def _key(token: Any) -> str:
+    return reservation_id(str(token).strip().lower())
 
 
 def _told(reservation: Reservation, place: Place) -> dict[str, Any]:

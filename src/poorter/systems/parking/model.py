@@ -15,6 +15,7 @@ from typing import Any, Literal
 from poorter.city.entity import Attribute, Entity
 from poorter.city.errors import Conflict
 from poorter.city.place import centre
+from poorter.city.text import Text
 from poorter.city.time import MINUTE_US, format_us, parse_us
 
 PLACE = "OffStreetParking"
@@ -36,6 +37,15 @@ STEPS: Mapping[State, frozenset[State]] = {
     "no-show": frozenset(),
     "displaced": frozenset(),
     "ended": frozenset(),
+}
+#: the states as people say them
+IN_DUTCH: Mapping[State, str] = {
+    "reserved": "gereserveerd",
+    "arrived": "aangekomen",
+    "cancelled": "afgezegd",
+    "no-show": "niet gebruikt",
+    "displaced": "verplaatst",
+    "ended": "voorbij",
 }
 
 
@@ -114,7 +124,12 @@ class Reservation:
     def to(self, state: State, until_us: int | None = None) -> Reservation:
         """The next state. Raises Conflict for a step that can't happen."""
         if state not in STEPS[self.state]:
-            raise Conflict(f"a reservation that is {self.state} can't become {state}")
+            raise Conflict(
+                Text(
+                    f"wat {IN_DUTCH[self.state]} is, kan niet meer {IN_DUTCH[state]} worden",
+                    f"a reservation that is {self.state} can't become {state}",
+                )
+            )
         return replace(self, state=state, until_us=self.until_us if until_us is None else until_us)
 
 

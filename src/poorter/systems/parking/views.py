@@ -62,7 +62,7 @@ async def one_place(city: City, urn: str) -> Place:
     """One place. Raises NotFound."""
     entity = await city.entity(urn)
     if entity is None or PLACE not in entity.types:
-        raise NotFound(f"there is no parking place {urn}")
+        raise NotFound(Text(f"er is geen parkeerplaats {urn}", f"there is no parking place {urn}"))
     return read_place(entity)
 
 
