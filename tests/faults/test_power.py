@@ -83,6 +83,7 @@ def test_after_a_power_cut_every_acknowledged_change_is_whole(tmp_path: Path, se
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(3600)
 def test_many_power_cuts(tmp_path: Path) -> None:
     for seed in range(1000, 1400):
         acknowledged, there = cut_once(tmp_path / str(seed), seed)

@@ -73,6 +73,7 @@ def test_the_table_answers_as_cedar_does() -> None:
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(3600)
 def test_the_table_answers_as_cedar_does_on_a_hundred_thousand() -> None:
     total, permits = compared(range(1000, 1100), 1000)
     assert total == 100_000

@@ -117,6 +117,20 @@ def test_the_form_of_a_page_reserves_too(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+def test_this_machine_stands_for_many(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with founded(tmp_path, ManualClock()) as running:
+            await ready(running)
+            await observe(running, "OffStreetParking", free(running, "a", 90))
+            app = make_app(running)
+            for address in ("127.0.0.1", "::1", "::ffff:127.0.0.9"):
+                async with browser(app, address) as one:
+                    for _ in range(5):
+                        assert (await one.post(URL, json={"place": A})).status_code == 200
+
+    asyncio.run(run())
+
+
 def test_what_ends_is_forgotten_and_no_address_is_kept() -> None:
     clock = ManualClock()
     visitors = Visitors(clock)

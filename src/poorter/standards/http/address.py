@@ -26,12 +26,21 @@ def address_of(scope: MutableMapping[str, Any], proxies: int) -> str:
     return _home(seen[-min(proxies + 1, len(seen))])
 
 
+def is_own(address: str) -> bool:
+    """Whether it is this machine itself: its operator, or a proxy on it that the settings don't
+    name. Either stands for many, so what counts visitors leaves it alone."""
+    try:
+        return ip_address(address).is_loopback
+    except ValueError:
+        return False
+
+
 def _home(text: str) -> str:
     try:
         address = ip_address(text.partition("%")[0])
     except ValueError:
         return UNKNOWN
-    if isinstance(address, IPv6Address):
+    if isinstance(address, IPv6Address) and not address.is_loopback:
         if address.ipv4_mapped is not None:
             return str(address.ipv4_mapped)
         return str(ip_network((address, 64), strict=False).network_address)

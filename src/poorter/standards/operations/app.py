@@ -14,7 +14,7 @@ from poorter.gate.gate import Gate
 from poorter.gate.genesis import RUN
 from poorter.identity.caller import PUBLIC
 from poorter.ledger.leaf import make_line
-from poorter.standards.http.address import UNKNOWN, address_of
+from poorter.standards.http.address import UNKNOWN, is_own, address_of
 from poorter.standards.http.asgi import Answer, Receive, Request, Scope, Send, send
 from poorter.standards.http.asking import Asking
 from poorter.standards.ngsild.problem import NoSuchMethod
@@ -158,6 +158,8 @@ class Operations:
 def _visitor(operation: Operation, city: City, credential: str, address: str) -> tuple[str, int]:
     """Whose this is, and how many of it one may have running; 0: any number."""
     keyed = credential != PUBLIC.credential
+    if not keyed and is_own(address):
+        return "", 0
     setting = operation.per_key if keyed else operation.per_visitor
     who = f"key {credential}" if keyed else f"address {address}"
     return who, int(city.own.settings[setting]) if setting else 0

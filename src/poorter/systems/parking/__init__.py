@@ -144,8 +144,10 @@ SYSTEM = System(
             "reservations_per_visitor",
             4,
             Text(
-                "Hoeveel reserveringen één adres tegelijk mag hebben lopen; 0: zonder grens",
-                "How many reservations one address may have running at once; 0: no limit",
+                "Hoeveel reserveringen één adres tegelijk mag hebben lopen, deze machine zelf "
+                "uitgezonderd; 0: zonder grens",
+                "How many reservations one address may have running at once, except this machine "
+                "itself; 0: no limit",
             ),
         ),
         Setting(
