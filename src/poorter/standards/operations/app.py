@@ -14,7 +14,7 @@ from poorter.gate.gate import Gate
 from poorter.gate.genesis import RUN
 from poorter.identity.caller import PUBLIC
 from poorter.ledger.leaf import make_line
-from poorter.standards.http.address import UNKNOWN, is_own, address_of
+from poorter.standards.http.address import UNKNOWN, address_of, is_own
 from poorter.standards.http.asgi import Answer, Receive, Request, Scope, Send, send
 from poorter.standards.http.asking import Asking
 from poorter.standards.ngsild.problem import NoSuchMethod
