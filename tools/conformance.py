@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: EUPL-1.2
 """Found a city to run a conformance suite against: `python tools/conformance.py FOLDER [--setting
 TABLE.KEY=TOML ...]`, then `poorter serve --city FOLDER`. There is no test mode: its policy grants
-`public` to read and write every type, and it may call any host. Never give it a real city's data."""
+`public` to read and write every type, and it may call any host. Never give it real data."""
 
 from __future__ import annotations
 
