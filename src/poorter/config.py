@@ -52,7 +52,16 @@ SETTINGS: tuple[Setting, ...] = (
         0,
         "How many proxies of your own stand in front and add X-Forwarded-For; 0: none.",
     ),
+    Setting(
+        "server",
+        "public_url",
+        str,
+        "",
+        "Where people find the city, as on paper and in logins; empty: host and port.",
+    ),
     Setting("server", "secure_cookies", bool, False, "Cookies only over https; set it behind TLS."),
+    Setting("identity", "desk_code_hours", int, 72, "A login code from the desk is valid so long."),
+    Setting("identity", "resident_minutes", int, 60, "A resident is logged in so long."),
     Setting("network", "allowed_hosts", list, [], "Hosts that this city may call; empty: none."),
     Setting("ledger", "origin", str, "", "Name of the ledger; empty: poorter.invalid/ and the id."),
     Setting("systems", "enabled", list, ["parking", "crowds"], "Systems that run in this city."),
@@ -80,11 +89,19 @@ class Config:
     server_public_rate_per_second: float
     server_public_rate_burst: int
     server_proxies: int
+    server_public_url: str
     server_secure_cookies: bool
+    identity_desk_code_hours: int
+    identity_resident_minutes: int
     network_allowed_hosts: tuple[str, ...]
     ledger_origin: str
     systems_enabled: tuple[str, ...]
     systems_settings: dict[str, dict[str, Any]]
+
+    @property
+    def url(self) -> str:
+        """Where people find the city, without a slash at the end. Never what a request says."""
+        return self.server_public_url or f"http://{self.server_host}:{self.server_port}"
 
 
 def read_config(folder: Path) -> Config:

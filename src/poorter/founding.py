@@ -25,7 +25,7 @@ from poorter.store.policy import PolicyStore
 from poorter.store.sqlite import open_store
 from poorter.systems.catalogue import load_systems, policy_parts
 
-ROLES = ("officer", "operator", "clerk")
+ROLES = ("officer", "operator", "clerk", "desk")
 
 
 @dataclass(frozen=True, slots=True)

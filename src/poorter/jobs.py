@@ -23,6 +23,8 @@ OUTCOMES_S = 5.0
 CLEANING_S = 600.0
 INDICATORS_S = 60.0
 RETRY_S_MAX = 8.0
+#: kinds of records that are nothing any more once they are over
+LOGINS = ("session", "resident-session", "desk-code")
 
 
 class Jobs:
@@ -38,6 +40,7 @@ class Jobs:
         self._every(LEDGER_S, "ledger", lambda: record_uses(running))
         self._every(OUTCOMES_S, "outcomes", lambda: _measured(running))
         self._every(CLEANING_S, "cleaning", lambda: forget_answers(running))
+        self._every(CLEANING_S, "logins", lambda: forget_logins(running))
         self._every(INDICATORS_S, "indicators", lambda: measure_indicators(running))
         for system in running.systems:
             for job in system.jobs:
@@ -97,6 +100,21 @@ async def forget_answers(running: Running) -> None:
     if old:
         permit = running.gate.permit("internal:uses", RUN, "administer")
         await running.store.commit_async(permit, Change(tuple(old)))
+
+
+async def forget_logins(running: Running) -> None:
+    """What is left of sessions and codes goes once it is over."""
+    reading = running.gate.permit("internal:identity", RUN, "read")
+    now_us = running.clock.now_us()
+    over = [
+        DeleteRecord(kind, record.id)
+        for kind in LOGINS
+        for record in running.store.records(reading, kind)
+        if record.doc["until_us"] <= now_us
+    ]
+    if over:
+        permit = running.gate.permit("internal:identity", RUN, "administer")
+        await running.store.commit_async(permit, Change(tuple(over)))
 
 
 async def _measured(running: Running) -> None:

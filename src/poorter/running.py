@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from poorter.city.clock import Clock
 from poorter.config import Config
@@ -15,7 +15,9 @@ from poorter.gate.registry import Registry, load
 from poorter.gate.uses import Uses
 from poorter.handle import LocalCity
 from poorter.identity.credentials import Credential, Credentials
-from poorter.identity.keys import load_key, read_ring
+from poorter.identity.keys import load_key, read_ring, read_secret
+from poorter.identity.persons import Persons
+from poorter.identity.services import SERVICES, Service
 from poorter.ledger.sequencer import Sequencer
 from poorter.standards.http.outgoing import Outgoing
 from poorter.standards.ngsild.subscriptions.engine import Engine
@@ -49,6 +51,9 @@ class Running:
     outgoing: Outgoing
     systems: tuple[System, ...]
     own: dict[str, Own]
+    persons: Persons
+    pepper: bytes = field(repr=False)
+    services: dict[str, Service]
     engine: Engine | None = None  # of subscriptions, once the city has an HTTP face
 
     def city(self, processor: str, purpose: str) -> LocalCity:
@@ -150,6 +155,9 @@ def _wire(config: Config, store: Store) -> Running:
         outgoing=Outgoing(config.network_allowed_hosts),
         systems=systems,
         own={system.processor: _own(config, system) for system in systems},
+        persons=Persons(config.paths_keys),
+        pepper=read_secret(config.paths_keys / "pepper"),
+        services={service.id: service for service in SERVICES},
     )
     gate.recording = lambda: running.sequencer.failing is None
     running.load_credentials()

@@ -74,7 +74,9 @@ def _govern_verbs(verbs: Verbs) -> None:
     officer = _verb(verbs, "officer", "Add an officer, or set a new password.", govern.officer)
     officer.add_argument("name")
     officer.add_argument("--office", default="Meldkamer")
-    officer.add_argument("--role", action="append", metavar="ROLE", help="operator, officer, clerk")
+    officer.add_argument(
+        "--role", action="append", metavar="ROLE", help="operator, officer, clerk, desk"
+    )
     key = _verb(verbs, "key", "Make a key for an app, bound to one purpose.", govern.key)
     key.add_argument("processor", help="who gets it; must be in the policy")
     key.add_argument("purpose", help="the one purpose it is for")

@@ -29,7 +29,7 @@ STAFF = "control-room"
 INTERNAL: tuple[tuple[str, tuple[str, ...], tuple[Action, ...]], ...] = (
     ("internal:ledger", ("ledger",), ("read",)),
     ("internal:policy", ("policy",), ("read", "administer")),
-    ("internal:identity", ("identity",), ("read", "administer")),
+    ("internal:identity", ("identity", "residents"), ("read", "administer")),
     ("internal:decide", ("decisions", "policy"), ("read", "decide")),
     ("internal:uses", ("ledger", "answers"), ("read", "administer")),
     ("internal:load", ("context", "loads"), ("read", "write")),
@@ -92,6 +92,15 @@ _DATASETS = (
             for kind in ("officer", "invitation", "session", "credential", "draft")
         },
         retention_days=400,
+    ),
+    Dataset(
+        "residents",
+        Text("Inloggen van inwoners", "Logins of residents"),
+        "city-hall",
+        "personal",
+        "Publieksdienst",
+        {f"record:{kind}": () for kind in ("desk-code", "resident-session")},
+        retention_days=1,
     ),
     Dataset(
         "decisions",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -159,6 +160,15 @@ def read_secret(file: Path) -> bytes:
     return secret
 
 
+def kept_secret(folder: Path, name: str) -> bytes:
+    """A secret of the city's own, made when it is first needed: 32 bytes in `name`.secret."""
+    file = folder / f"{name}.secret"
+    if not file.exists():
+        with suppress(FileExistsError):  # another process was first: theirs counts
+            _write_secret(file, os.urandom(SEED_BYTES))
+    return read_secret(file)
+
+
 def _make(folder: Path, use: str, origin: str, now_us: int) -> RingEntry:
     seed = os.urandom(2 * SEED_BYTES)
     name = origin if use == "ledger" else f"{origin}/{use}"
@@ -173,11 +183,16 @@ def _file(folder: Path, entry: RingEntry) -> Path:
 
 
 def _write_secret(file: Path, secret: bytes) -> None:
-    handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    new = file.with_name(f"{file.name}.{os.getpid()}.new")
+    handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(handle, "wb") as stream:
         stream.write(secret)
         stream.flush()
         os.fsync(stream.fileno())
+    try:
+        os.link(new, file)  # whole or not at all, and never over another one
+    finally:
+        new.unlink()
 
 
 def _write_ring(folder: Path, ring: list[RingEntry]) -> None:

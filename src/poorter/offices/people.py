@@ -27,7 +27,7 @@ from poorter.offices.record import OFFICER, all_records, officer_of, reading, wr
 from poorter.running import Running
 from poorter.store.contract import DeleteRecord, Op, PutRecord
 
-ROLES = ("officer", "operator", "clerk")
+ROLES = ("officer", "operator", "clerk", "desk")
 NAME_CHARS_MAX = 60
 INVITATION_DAYS = 7
 INVITATION = "invitation"

@@ -14,6 +14,10 @@ from poorter.store.contract import AppendLeaf, Change, Op, Record
 
 OWN = "internal:identity"
 OFFICER = "officer"
+_WHO = {
+    OFFICER: Text("bevoegden", "officers"),
+    "desk": Text("medewerkers van het loket", "people of the desk"),
+}
 
 
 def reading(running: Running) -> Permit:
@@ -21,8 +25,11 @@ def reading(running: Running) -> Permit:
     return running.gate.permit(OWN, RUN, "read")
 
 
-async def write(running: Running, by: str, about: str, outcome: str, *ops: Op) -> None:
-    """`ops` and their leaf. `by`, who did it, is in the private part of the leaf."""
+async def write(
+    running: Running, by: str, about: str, outcome: str, *ops: Op, subject: str | None = None
+) -> None:
+    """`ops` and their leaf. `by`, who did it, is in the private part of the leaf; `subject`: the
+    person whom it is about, as the city hall knows them."""
     line = make_line(
         "action",
         running.clock.now_us(),
@@ -35,7 +42,8 @@ async def write(running: Running, by: str, about: str, outcome: str, *ops: Op) -
         payload=by.encode(),
     )
     permit = running.gate.permit(OWN, RUN, "administer")
-    await running.store.commit_async(permit, Change((*ops, AppendLeaf(line.leaf, line.payload))))
+    leaf = AppendLeaf(line.leaf, line.payload, subject)
+    await running.store.commit_async(permit, Change((*ops, leaf)))
 
 
 def all_records(running: Running, kind: str) -> list[Record]:
@@ -56,9 +64,15 @@ def officer_of(running: Running, name: str) -> Officer:
 
 def check_officer(running: Running, name: str) -> None:
     """Raises Denied unless `name` is in office now, whatever a session still says."""
+    check_role(running, name, OFFICER)
+
+
+def check_role(running: Running, name: str, role: str) -> None:
+    """Raises Denied unless `name` has the role now, whatever a session still says."""
     try:
         roles = officer_of(running, name).roles
     except NotFound:
         roles = ()
-    if OFFICER not in roles:
-        raise Denied(Text("alleen bevoegden doen dit", "only officers do this"))
+    if role not in roles:
+        who = _WHO.get(role, Text("medewerkers", "staff"))
+        raise Denied(Text(f"alleen {who.nl} doen dit", f"only {who.en} do this"))

@@ -13,6 +13,7 @@ from poorter.founding import found_city
 from poorter.running import Running
 from poorter.server import serve
 from poorter.sim.life import begin, live, told
+from poorter.sim.people import hand_out
 from poorter.sim.plan import CENTRE
 
 OFFICERS = ("noor", "sam")
@@ -37,6 +38,8 @@ async def run_demo(folder: Path, port: int, seed: int, say: Callable[[str], None
     async def ready(running: Running) -> None:
         say(told(running))
         say(f"  staff         {' or '.join(OFFICERS)}, password {PASSWORD}")
+        for resident, code in await hand_out(running, OFFICERS[0]):
+            say(f"  {resident.name}: comes in once at {config.url}/nl/enter with {code}")
 
     async def alive(running: Running) -> None:
         await begin(running, seed)

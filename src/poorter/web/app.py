@@ -14,7 +14,17 @@ from starlette.staticfiles import StaticFiles
 from poorter.running import Running
 from poorter.standards.operations.app import Operations
 from poorter.standards.proofs.app import Proofs
-from poorter.web import contest, control, governing, offices, operating, parking, resident, staff
+from poorter.web import (
+    contest,
+    control,
+    entering,
+    governing,
+    offices,
+    operating,
+    parking,
+    resident,
+    staff,
+)
 from poorter.web.page import Handler, Pages
 from poorter.web.speaking import choose
 
@@ -43,10 +53,13 @@ TABLE: tuple[tuple[str, tuple[str, ...], Handler], ...] = (
     ("control/keys", ("GET", "POST"), offices.keys),
     ("control/grants", ("GET", "POST"), offices.grants),
     ("control/officers", ("GET", "POST"), offices.officers),
+    ("control/desk", ("GET", "POST"), entering.codes),
     ("control/password", ("GET", "POST"), offices.password),
     ("control/goals/{id}", ("GET", "POST"), governing.goal),
     ("welcome", ("GET", "POST"), offices.welcome),
     ("login", ("GET", "POST"), staff.login),
+    ("enter", ("GET", "POST"), entering.enter),
+    ("leave", ("POST",), entering.leave),
     ("logout", ("POST",), staff.logout),
 )
 

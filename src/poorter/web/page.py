@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -18,7 +18,11 @@ from poorter.city.text import Text
 from poorter.gate.genesis import RUN
 from poorter.gate.permit import Permit
 from poorter.identity.rates import Rates
+from poorter.identity.residents import COOKIE as RESIDENT_COOKIE
+from poorter.identity.residents import EnterFirst, Known, ResidentSession
+from poorter.identity.services import Service
 from poorter.identity.sessions import COOKIE, Session, session_id
+from poorter.offices.desk import session_of
 from poorter.running import Running
 from poorter.standards.http.address import address_of
 from poorter.standards.operations.app import Operations
@@ -33,6 +37,8 @@ PUBLISHED = 500
 FORMS_PER_SECOND, FORMS_BURST = 0.5, 60
 #: of passwords and codes under one name, wherever they come from
 TRIES_PER_SECOND, TRIES_BURST = 1 / 6, 10
+#: login codes that one officer makes: a desk is busy, a thief is busier
+ISSUED_PER_SECOND, ISSUED_BURST = 1 / 60, 30
 HEADERS = {
     "content-security-policy": "default-src 'none'; img-src 'self'; style-src 'self'; "
     "font-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
@@ -43,7 +49,7 @@ HEADERS = {
 #: forms whose address shows nothing by itself, and where to look instead
 AFTER_FORMS = (
     ("control/goals/", "goals"),
-    *((f"control/{page}", f"control/{page}") for page in ("keys", "grants", "officers")),
+    *((f"control/{page}", f"control/{page}") for page in ("keys", "grants", "officers", "desk")),
     ("control/", "control"),
     ("parking/reserve", "parking/mine"),
 )
@@ -64,6 +70,7 @@ class Pages:
         self._visits = Rates(config.server_public_rate_per_second, config.server_public_rate_burst)
         self._forms = Rates(FORMS_PER_SECOND, FORMS_BURST)
         self.tries = Rates(TRIES_PER_SECOND, TRIES_BURST)
+        self.issuing = Rates(ISSUED_PER_SECOND, ISSUED_BURST)
         self.templates = Environment(
             loader=PackageLoader("poorter.web", "templates"),
             autoescape=True,
@@ -86,6 +93,8 @@ class Pages:
             try:
                 self._take(visit)
                 return await handler(visit)
+            except EnterFirst as wanted:
+                return visit.to_enter(wanted.service)
             except Unauthenticated:
                 return RedirectResponse(f"/{language}/login", 303)
             except CityError as wrong:
@@ -140,6 +149,8 @@ class Visit:
         self.language = language
         self.address = address_of(request.scope, config.server_proxies)
         self.session = self._session()
+        cookie = request.cookies.get(RESIDENT_COOKIE, "")
+        self.resident = session_of(pages.running, cookie) if cookie else None
 
     # -- who -----------------------------------------------------------------------------------
 
@@ -160,6 +171,38 @@ class Visit:
         if self.session is None:
             raise Unauthenticated(Text("log eerst in", "log in first"))
         return self.session
+
+    def known(self, service: Service) -> Known:
+        """What the service may know of the resident who is logged in. Raises EnterFirst when
+        nobody is, or the login doesn't say enough: the way there is shown."""
+        if self.resident is None:
+            raise EnterFirst(service)
+        return Known(service, self.resident.said, self.running.persons)
+
+    async def resident_form(self) -> tuple[ResidentSession, dict[str, str]]:
+        """Resident and fields of a form that acts: its token must be that of their session."""
+        if self.resident is None:
+            raise Unauthenticated(Text("log eerst in", "log in first"))
+        fields = await self.form()
+        self.resident.check_csrf(fields.get("csrf", ""))
+        return self.resident, fields
+
+    def to_enter(self, service: Service) -> Response:
+        """To the login, and from there on to this page again."""
+        to = self.request.url.path.removeprefix(f"/{self.language}/")
+        return self.redirect(f"enter?{urlencode({'for': service.id, 'to': to})}")
+
+    def set_cookie(self, page: Response, name: str, value: str, seconds: int) -> None:
+        """A cookie that scripts and other sites' forms don't get."""
+        page.set_cookie(
+            name,
+            value,
+            max_age=seconds,
+            path="/",
+            httponly=True,
+            samesite="lax",
+            secure=self.running.config.server_secure_cookies,
+        )
 
     async def form(self) -> dict[str, str]:
         """Fields of a posted form. Raises Invalid, TooLarge."""
@@ -249,6 +292,7 @@ class Visit:
             config=self.running.config,
             city=speech.say(self.running.config.city_name_nl, self.running.config.city_name_en),
             session=self.session,
+            resident=self.resident,
             path=self.request.url.path,
             in_english=self._in_english,
             **found,

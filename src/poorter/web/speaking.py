@@ -100,6 +100,8 @@ _WORDS = {
     "officer": ("bevoegde", "officer"),
     "operator": ("meldkamer", "operator"),
     "clerk": ("griffie", "clerk"),
+    "desk": ("loket", "desk"),
+    "substantial": ("substantieel", "substantial"),
     "forecast": ("de verwachting", "the forecast"),
     "neighbourhood": ("de buurt", "the neighbourhood"),
     "availableSpotNumber": ("vrije plekken", "free places"),

@@ -47,7 +47,7 @@ async def login(visit: Visit) -> Response:
         return _form(visit, wrong=True)
     await _write(visit, PutRecord("session", session.id, session.to_doc(), 0), session, "begun")
     page = visit.redirect("control")
-    _cookie(visit, page, COOKIE, cookie)
+    visit.set_cookie(page, COOKIE, cookie, SESSION_HOURS_MAX * 3600)
     page.delete_cookie(FORM_COOKIE, path="/")
     return page
 
@@ -55,7 +55,7 @@ async def login(visit: Visit) -> Response:
 def _form(visit: Visit, wrong: bool) -> Response:
     token = secrets.token_urlsafe(24)
     page = visit.render("login.html", 401 if wrong else 200, form_token=token, wrong=wrong)
-    _cookie(visit, page, FORM_COOKIE, token)
+    visit.set_cookie(page, FORM_COOKIE, token, SESSION_HOURS_MAX * 3600)
     return page
 
 
@@ -83,15 +83,3 @@ async def _write(visit: Visit, op: Op, session: Session, outcome: str) -> None:
     permit = visit.running.gate.permit("internal:identity", RUN, "administer")
     change = Change((op, AppendLeaf(line.leaf, line.payload)))
     await visit.running.store.commit_async(permit, change)
-
-
-def _cookie(visit: Visit, page: Response, name: str, value: str) -> None:
-    page.set_cookie(
-        name,
-        value,
-        max_age=SESSION_HOURS_MAX * 3600,
-        path="/",
-        httponly=True,
-        samesite="lax",
-        secure=visit.running.config.server_secure_cookies,
-    )
