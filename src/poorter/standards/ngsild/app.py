@@ -22,7 +22,7 @@ from poorter.standards.ngsild import (
 )
 from poorter.standards.ngsild.face import Face
 from poorter.standards.ngsild.problem import NoSuchMethod, problem_answer
-from poorter.standards.ngsild.subscriptions import routes as subscriptions
+from poorter.standards.ngsild.subscriptions.routes import ENTITIES as SUBSCRIPTIONS
 
 PREFIX = "/ngsi-ld/v1/"
 Handler = Callable[..., Awaitable[Answer]]
@@ -53,11 +53,11 @@ ROUTES: dict[tuple[str, ...], dict[str, Handler]] = {
     ("entityOperations", "delete"): {"POST": batch.delete},
     ("entityOperations", "query"): {"POST": consumption.query_by_post},
     ("temporal", "entities", "{id}"): {"GET": temporal.retrieve},
-    ("subscriptions",): {"POST": subscriptions.create, "GET": subscriptions.query},
+    ("subscriptions",): {"POST": SUBSCRIPTIONS.create, "GET": SUBSCRIPTIONS.query},
     ("subscriptions", "{id}"): {
-        "GET": subscriptions.retrieve,
-        "PATCH": subscriptions.update,
-        "DELETE": subscriptions.delete,
+        "GET": SUBSCRIPTIONS.retrieve,
+        "PATCH": SUBSCRIPTIONS.update,
+        "DELETE": SUBSCRIPTIONS.delete,
     },
     ("types",): {"GET": discovery.types},
     ("types", "{type}"): {"GET": discovery.one_type},

@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: EUPL-1.2
-"""Subscriptions over HTTP (CIM 009, 5.8.1 to 5.8.5; 6.10, 6.11)."""
+"""Subscriptions over HTTP (CIM 009, 5.8.1 to 5.8.5, 5.11.2 to 5.11.6; 6.10 to 6.13).
+
+Those to registrations of sources work alike: what differs is in `Book`.
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -18,7 +22,7 @@ from poorter.standards.ngsild.decode import NULL
 from poorter.standards.ngsild.face import NO_CONTENT, Face
 from poorter.standards.ngsild.params import check_names, flag, number
 from poorter.standards.ngsild.subscriptions.delivery import Counts
-from poorter.standards.ngsild.subscriptions.engine import RECORD, Engine, record_of
+from poorter.standards.ngsild.subscriptions.keeping import Keeping, record_of
 from poorter.standards.ngsild.subscriptions.model import (
     READ_ONLY,
     Subscription,
@@ -26,58 +30,159 @@ from poorter.standards.ngsild.subscriptions.model import (
 )
 from poorter.store.contract import Change, DeleteRecord
 
-BASE = "/ngsi-ld/v1/subscriptions"
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """Routes of one kind of subscription: where they lie, who keeps them, who may come in."""
+
+    base: str
+    keeping: Callable[[Face], Keeping]
+    enter: Callable[[Face, Request], Caller]
+
+    async def create(self, face: Face, request: Request) -> Answer:
+        """POST /subscriptions (5.8.1)."""
+        caller = self.enter(face, request)
+        check_names(request.query(), frozenset(("local",)))
+        doc, context = await face.document(request)
+        sub_id = mint("urn:ngsi-ld:Subscription:")
+        if isinstance(doc, dict) and "id" in doc:
+            sub_id = check_uri(doc["id"], "id")
+        sub, url = await self._parsed(face, request, caller, doc, context, sub_id)
+        self.keeping(face).has_room()
+        try:
+            await _keep(face, record_of(self.keeping(face).record, sub, url, Counts(), expect=0))
+        except Conflict:
+            raise Conflict(f"{sub_id} is there already") from None
+        self.keeping(face).put(sub, url)
+        location = f"{self.base}/{quote(sub_id, safe=':')}".encode()
+        return Answer(201, b"", ((b"location", location),))
+
+    async def retrieve(self, face: Face, request: Request, sub_id: str) -> Answer:
+        """GET /subscriptions/{id} (5.8.3)."""
+        caller = self.enter(face, request)
+        given = request.query()
+        check_names(given, frozenset(("options", "sysAttrs")))
+        context = await face.context(request)
+        wanted = await face.wanted(request, context)
+        sub = self._own(face, caller, sub_id)
+        return wanted.answer(self._shown(face, sub, context))
+
+    async def query(self, face: Face, request: Request) -> Answer:
+        """GET /subscriptions (5.8.4): those of the caller, paged."""
+        caller = self.enter(face, request)
+        given = request.query()
+        check_names(given, frozenset(("limit", "offset", "count", "options", "sysAttrs", "local")))
+        limit = number(given, "limit", PAGE_DEFAULT, 0, PAGE_MAX)
+        offset = number(given, "offset", 0, 0, 1_000_000)
+        count = flag(given, "count")
+        if limit == 0 and not count:
+            raise Invalid("limit=0 asks for a count: say count=true")
+        context = await face.context(request)
+        wanted = await face.wanted(request, context)
+        mine = self.keeping(face).of(caller.processor, caller.purpose)
+        page = [self._shown(face, sub, context) for sub in mine[offset : offset + limit]]
+        answer = wanted.answer_list(page)
+        more = paging(self.base, limit, offset, len(mine))
+        if count:
+            more.append((b"ngsild-results-count", str(len(mine)).encode()))
+        return replace(answer, headers=(*answer.headers, *more))
+
+    async def update(self, face: Face, request: Request, sub_id: str) -> Answer:
+        """PATCH /subscriptions/{id} (5.8.2): members given replace those it has."""
+        caller = self.enter(face, request)
+        check_names(request.query(), frozenset(("local",)))
+        fragment, context = await face.document(request)
+        sub = self._own(face, caller, sub_id)
+        if not isinstance(fragment, dict) or not (fragment.keys() - {"@context", "type", "id"}):
+            raise Invalid("there is nothing to change in this body")
+        if fragment.get("id", sub_id) != sub_id:
+            raise Invalid("the id of a subscription stays as it is")
+        if fragment.get("type", "Subscription") != "Subscription":
+            raise Invalid('type must be "Subscription"')
+        now_us = face.clock.now_us()
+        ends = fragment.get("expiresAt", NULL)
+        if ends != NULL and parse_us(ends) <= now_us:
+            raise Invalid("expiresAt lies in the past")
+        doc = _patched(sub.doc, fragment)
+        # terms of the fragment are read by its own @context; without one, by the subscription's
+        chosen = context if "@context" in fragment or request.header(b"link") else sub.context
+        new, url = await self._parsed(face, request, caller, doc, chosen, sub_id, whole=False)
+        counts = self.keeping(face).counts(sub_id)
+        await _keep(face, record_of(self.keeping(face).record, new, url, counts))
+        self.keeping(face).put(new, url)
+        return NO_CONTENT
+
+    async def delete(self, face: Face, request: Request, sub_id: str) -> Answer:
+        """DELETE /subscriptions/{id} (5.8.5)."""
+        caller = self.enter(face, request)
+        check_names(request.query(), frozenset(("local",)))
+        self._own(face, caller, sub_id)
+        await _keep(face, DeleteRecord(self.keeping(face).record, sub_id))
+        self.keeping(face).remove(sub_id)
+        return NO_CONTENT
+
+    async def _parsed(
+        self,
+        face: Face,
+        request: Request,
+        caller: Caller,
+        doc: Any,
+        context: Context,
+        sub_id: str,
+        whole: bool = True,
+    ) -> tuple[Subscription, str]:
+        """A checked subscription, and the URL of the @context that it notifies under."""
+        now_us = face.clock.now_us() if whole else None
+        sub = parse_subscription(doc, context, sub_id, caller.processor, caller.purpose, now_us)
+        self.keeping(face).check(sub.endpoint)
+        given = doc.get("jsonldContext")
+        if given is None:
+            known = "" if whole else self.keeping(face).context_url(sub_id)
+            return sub, known or await face.hosted_url(request, context)
+        url = check_uri(given, "jsonldContext")
+        own = await face.contexts.of(url)
+        return replace(sub, form=replace(sub.form, context=own)), url
+
+    def _own(self, face: Face, caller: Caller, sub_id: str) -> Subscription:
+        """The caller's subscription. Raises NotFound, also for somebody else's."""
+        sub = self.keeping(face).get(sub_id)
+        if (sub.processor, sub.purpose) != (caller.processor, caller.purpose):
+            raise NotFound(f"{sub_id} is not there")
+        return sub
+
+    def _shown(self, face: Face, sub: Subscription, context: Context) -> dict[str, Any]:
+        """A subscription in the words of the caller's @context."""
+
+        def said(name: Any) -> Any:
+            return context.compact(sub.context.expand(name)) if isinstance(name, str) else name
+
+        doc: dict[str, Any] = {"id": sub.id, **sub.doc}
+        notified = dict(doc["notification"])
+        if "entities" in doc:
+            doc["entities"] = [_selector(one, said) for one in doc["entities"]]
+        if "watchedAttributes" in doc:
+            doc["watchedAttributes"] = [said(name) for name in doc["watchedAttributes"]]
+        if "attributes" in notified:
+            notified["attributes"] = [said(name) for name in notified["attributes"]]
+        doc["status"] = sub.status(face.clock.now_us())
+        url = self.keeping(face).context_url(sub.id)
+        if url and url != sub.context.url:  # given, or made for an @context that had no URL
+            doc["jsonldContext"] = url
+        doc["notification"] = {**notified, **_counted(self.keeping(face).counts(sub.id))}
+        return doc
 
 
-async def create(face: Face, request: Request) -> Answer:
-    """POST /subscriptions (5.8.1). Who may read may ask to be told."""
-    caller, _ = face.permit(request, "read")
-    check_names(request.query(), frozenset(("local",)))
-    doc, context = await face.document(request)
-    sub_id = mint("urn:ngsi-ld:Subscription:")
-    if isinstance(doc, dict) and "id" in doc:
-        sub_id = check_uri(doc["id"], "id")
-    sub, url = await _parsed(face, request, caller, doc, context, sub_id)
-    face.subscriptions.has_room()
-    try:
-        await _keep(face, record_of(sub, url, Counts(), expect=0))
-    except Conflict:
-        raise Conflict(f"{sub_id} is there already") from None
-    face.subscriptions.put(sub, url)
-    location = f"{BASE}/{quote(sub_id, safe=':')}".encode()
-    return Answer(201, b"", ((b"location", location),))
+def _reader(face: Face, request: Request) -> Caller:
+    """Who may read may ask to be told."""
+    return face.permit(request, "read")[0]
 
 
-async def retrieve(face: Face, request: Request, sub_id: str) -> Answer:
-    """GET /subscriptions/{id} (5.8.3)."""
-    caller, _ = face.permit(request, "read")
-    given = request.query()
-    check_names(given, frozenset(("options", "sysAttrs")))
-    context = await face.context(request)
-    wanted = await face.wanted(request, context)
-    sub = _own(face.subscriptions, caller, sub_id)
-    return wanted.answer(_shown(face, sub, context))
+def _entities(face: Face) -> Keeping:
+    return face.subscriptions
 
 
-async def query(face: Face, request: Request) -> Answer:
-    """GET /subscriptions (5.8.4): those of the caller, paged."""
-    caller, _ = face.permit(request, "read")
-    given = request.query()
-    check_names(given, frozenset(("limit", "offset", "count", "options", "sysAttrs", "local")))
-    limit = number(given, "limit", PAGE_DEFAULT, 0, PAGE_MAX)
-    offset = number(given, "offset", 0, 0, 1_000_000)
-    count = flag(given, "count")
-    if limit == 0 and not count:
-        raise Invalid("limit=0 asks for a count: say count=true")
-    context = await face.context(request)
-    wanted = await face.wanted(request, context)
-    mine = face.subscriptions.of(caller.processor, caller.purpose)
-    page = [_shown(face, sub, context) for sub in mine[offset : offset + limit]]
-    answer = wanted.answer_list(page)
-    more = paging(BASE, limit, offset, len(mine))
-    if count:
-        more.append((b"ngsild-results-count", str(len(mine)).encode()))
-    return replace(answer, headers=(*answer.headers, *more))
+#: subscriptions to entities
+ENTITIES = Book("/ngsi-ld/v1/subscriptions", _entities, _reader)
 
 
 def paging(base: str, limit: int, offset: int, total: int) -> list[tuple[bytes, bytes]]:
@@ -90,32 +195,6 @@ def paging(base: str, limit: int, offset: int, total: int) -> list[tuple[bytes, 
             link = f'<{url}>;rel="{rel}";type="application/ld+json"'
             links.append((b"link", link.encode()))
     return links
-
-
-async def update(face: Face, request: Request, sub_id: str) -> Answer:
-    """PATCH /subscriptions/{id} (5.8.2): members given replace those it has."""
-    caller, _ = face.permit(request, "read")
-    check_names(request.query(), frozenset(("local",)))
-    fragment, context = await face.document(request)
-    sub = _own(face.subscriptions, caller, sub_id)
-    if not isinstance(fragment, dict) or not (fragment.keys() - {"@context", "type", "id"}):
-        raise Invalid("there is nothing to change in this body")
-    if fragment.get("id", sub_id) != sub_id:
-        raise Invalid("the id of a subscription stays as it is")
-    if fragment.get("type", "Subscription") != "Subscription":
-        raise Invalid('type must be "Subscription"')
-    now_us = face.clock.now_us()
-    ends = fragment.get("expiresAt", NULL)
-    if ends != NULL and parse_us(ends) <= now_us:
-        raise Invalid("expiresAt lies in the past")
-    doc = _patched(sub.doc, fragment)
-    # terms of the fragment are read by its own @context; without one, by the subscription's
-    chosen = context if "@context" in fragment or request.header(b"link") else sub.context
-    new, url = await _parsed(face, request, caller, doc, chosen, sub_id, whole=False)
-    counts = face.subscriptions.counts(sub_id)
-    await _keep(face, record_of(new, url, counts))
-    face.subscriptions.put(new, url)
-    return NO_CONTENT
 
 
 def _patched(doc: Any, fragment: dict[str, Any]) -> dict[str, Any]:
@@ -133,71 +212,9 @@ def _patched(doc: Any, fragment: dict[str, Any]) -> dict[str, Any]:
     return after
 
 
-async def delete(face: Face, request: Request, sub_id: str) -> Answer:
-    """DELETE /subscriptions/{id} (5.8.5)."""
-    caller, _ = face.permit(request, "read")
-    check_names(request.query(), frozenset(("local",)))
-    _own(face.subscriptions, caller, sub_id)
-    await _keep(face, DeleteRecord(RECORD, sub_id))
-    face.subscriptions.remove(sub_id)
-    return NO_CONTENT
-
-
-async def _parsed(
-    face: Face,
-    request: Request,
-    caller: Caller,
-    doc: Any,
-    context: Context,
-    sub_id: str,
-    whole: bool = True,
-) -> tuple[Subscription, str]:
-    """A checked subscription, and the URL of the @context that it notifies under."""
-    now_us = face.clock.now_us() if whole else None
-    sub = parse_subscription(doc, context, sub_id, caller.processor, caller.purpose, now_us)
-    face.subscriptions.check(sub.endpoint)
-    given = doc.get("jsonldContext")
-    if given is None:
-        known = "" if whole else face.subscriptions.context_url(sub_id)
-        return sub, known or await face.hosted_url(request, context)
-    url = check_uri(given, "jsonldContext")
-    own = await face.contexts.of(url)
-    return replace(sub, form=replace(sub.form, context=own)), url
-
-
 async def _keep(face: Face, op: Any) -> None:
     own = face.own("administer")
     await face.store.commit_async(own, Change((op,)))
-
-
-def _own(engine: Engine, caller: Caller, sub_id: str) -> Subscription:
-    """The caller's subscription. Raises NotFound, also for somebody else's."""
-    sub = engine.get(sub_id)
-    if (sub.processor, sub.purpose) != (caller.processor, caller.purpose):
-        raise NotFound(f"{sub_id} is not there")
-    return sub
-
-
-def _shown(face: Face, sub: Subscription, context: Context) -> dict[str, Any]:
-    """A subscription in the words of the caller's @context."""
-
-    def said(name: Any) -> Any:
-        return context.compact(sub.context.expand(name)) if isinstance(name, str) else name
-
-    doc: dict[str, Any] = {"id": sub.id, **sub.doc}
-    notified = dict(doc["notification"])
-    if "entities" in doc:
-        doc["entities"] = [_selector(one, said) for one in doc["entities"]]
-    if "watchedAttributes" in doc:
-        doc["watchedAttributes"] = [said(name) for name in doc["watchedAttributes"]]
-    if "attributes" in notified:
-        notified["attributes"] = [said(name) for name in notified["attributes"]]
-    doc["status"] = sub.status(face.clock.now_us())
-    url = face.subscriptions.context_url(sub.id)
-    if url and url != sub.context.url:  # given, or made for an @context that had no URL
-        doc["jsonldContext"] = url
-    doc["notification"] = {**notified, **_counted(face.subscriptions.counts(sub.id))}
-    return doc
 
 
 def _selector(one: dict[str, Any], said: Any) -> dict[str, Any]:
