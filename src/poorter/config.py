@@ -38,6 +38,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("city", "latitude", float, 52.1561, "Middle of the map, degrees north."),
     Setting("paths", "data", str, "data", "Folder of state, history and ledger."),
     Setting("paths", "keys", str, "keys", "Folder of signing keys; never inside the data folder."),
+    Setting("paths", "spool", str, "spool", "Folder for vital uses while the ledger can't write."),
     Setting("paths", "contexts", str, "contexts", "Folder with copies of JSON-LD contexts."),
     Setting("server", "host", str, "127.0.0.1", "Address to listen on; a proxy ends TLS."),
     Setting("server", "port", int, 8000, "Port to listen on."),
@@ -81,6 +82,7 @@ class Config:
     city_latitude: float
     paths_data: Path
     paths_keys: Path
+    paths_spool: Path
     paths_contexts: Path
     server_host: str
     server_port: int
@@ -136,6 +138,7 @@ def make_config(folder: Path, tables: dict[str, Any], source: str = FILE) -> Con
             values[f"{table}_{key}"] = _checked(setting, value, source)
     values["paths_data"] = (folder / values["paths_data"]).resolve()
     values["paths_keys"] = (folder / values["paths_keys"]).resolve()
+    values["paths_spool"] = (folder / values["paths_spool"]).resolve()
     values["paths_contexts"] = (folder / values["paths_contexts"]).resolve()
     for name in ("systems_enabled", "network_allowed_hosts"):
         if not all(isinstance(one, str) for one in values[name]):

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 
 from poorter.city.clock import Clock
 from poorter.city.entity import Attribute, Entity, Observation
@@ -15,6 +16,7 @@ from poorter.gate.gate import Gate
 from poorter.gate.permit import Action, Permit
 from poorter.gate.uses import Uses
 from poorter.store import contract as c
+from poorter.store.recording import Recorder
 from poorter.stream.local import Gap, LocalStream
 from poorter.systems.city import CAPABILITIES, Changed, Held, Mean, Missed, Own
 
@@ -31,6 +33,7 @@ class LocalCity:
         decisions: Decisions,
         stream: LocalStream,
         uses: Uses,
+        recorder: Recorder,
         clock: Clock,
         processor: str,
         purpose: str,
@@ -41,36 +44,58 @@ class LocalCity:
         self._decisions = decisions
         self._stream = stream
         self._uses = uses
+        self._recorder = recorder
         self.clock = clock
         self.processor = processor
         self.purpose = purpose
         self.own = own or Own()
 
     def _permit(self, action: Action) -> Permit:
-        permit = self._gate.permit(self.processor, self.purpose, action)
-        self._uses.count(permit)
-        return permit
+        return self._gate.permit(self.processor, self.purpose, action)
+
+    async def _recorded(self, permit: Permit, entities: Sequence[c.StoredEntity]) -> None:
+        """Nothing personal reaches a system before its line is durable."""
+        trace = await self._recorder.before_leaving(permit, entities)
+        self._recorder.ended(permit, trace, ok=True)
 
     async def entity(self, urn: str) -> Entity | None:
         """One entity, None when absent or hidden."""
+        permit = self._permit("read")
         try:
-            return self._store.decode(self._store.entity(self._permit("read"), urn))
+            stored = self._store.entity(permit, urn)
         except NotFound:
+            self._uses.count(permit)
             return None
+        await self._recorded(permit, (stored,))
+        return self._store.decode(stored)
 
     async def entities(self, query: Query) -> list[Entity]:
         """Entities that match, one page, by ascending id."""
-        page = self._store.query(self._permit("read"), query)
+        permit = self._permit("read")
+        page = self._store.query(permit, query)
+        await self._recorded(permit, page.entities)
         return [self._store.decode(stored) for stored in page.entities]
 
     async def history(self, query: HistoryQuery) -> list[Observation]:
         """Observations by attribute, then event time."""
-        return self._store.history(self._permit("read"), query)
+        permit = self._permit("read")
+        found = self._store.history(permit, query)
+        await self._recorded_one(permit, query.urn)
+        return found
+
+    async def _recorded_one(self, permit: Permit, urn: str) -> None:
+        if not permit.personal:
+            self._uses.count(permit)
+            return
+        with suppress(NotFound):  # then nothing of it was found either
+            await self._recorded(permit, (self._store.entity(permit, urn),))
 
     async def means(self, urn: str, name: str, from_us: int, width_us: int) -> list[Mean]:
         """Means of one attribute since `from_us`, in buckets of `width_us`; empty ones absent."""
         query = HistoryQuery(urn, (name,), from_us=from_us)
-        found = self._store.aggregate(self._permit("read"), query, width_us)
+        permit = self._permit("read")
+        found = self._store.aggregate(permit, query, width_us)
+        await self._recorded_one(permit, urn)
         return [Mean(b.start_us, b.count, b.mean) for b in found.get(name, [])]
 
     async def put(self, entity: Entity) -> None:
@@ -114,7 +139,9 @@ class LocalCity:
 
     async def held(self, pool: str) -> Held:
         """The running holds of a pool."""
-        found = self._store.pool(self._permit("read"), pool)
+        permit = self._permit("read")
+        found = self._store.pool(permit, pool)
+        self._uses.count(permit)
         return Held(found.units, found.holds)
 
     async def advise(self, proposal: Proposal) -> str:
@@ -139,7 +166,13 @@ class LocalCity:
             follower.close()
 
     async def _commit(self, *ops: c.Op, key: str | None = None) -> c.Committed:
-        return await self._store.commit_async(self._permit("write"), c.Change(ops, key))
+        permit = self._permit("write")
+        lines, trace = self._recorder.writing(permit, ops)
+        committed = await self._store.commit_async(permit, c.Change((*ops, *lines), key))
+        if trace is None:
+            self._uses.count(permit)
+        self._recorder.ended(permit, trace, ok=True)
+        return committed
 
 
 def _put(entity: Entity | None) -> tuple[c.Op, ...]:

@@ -79,12 +79,14 @@ def _bound(running: Running, system: System, job: Job) -> Callable[[], Awaitable
 
 async def record_uses(running: Running) -> None:
     """Counted uses become leaves, and all leaves go into the tree under a new checkpoint."""
-    denials, running.gate.denials = running.gate.denials, 0
-    lines = running.uses.take(running.clock.now_us(), denials)
+    await running.recorder.merge_spool()
+    lines = running.uses.take(running.clock.now_us(), running.gate.take_denials())
     if lines:
         permit = running.gate.permit("internal:uses", RUN, "administer")
         ops = tuple(AppendLeaf(line.leaf, line.payload) for line in lines)
         await running.store.commit_async(permit, Change(ops))
+        running.uses.written(len(lines))
+    await running.recorder.write_endings()
     await asyncio.to_thread(running.sequencer.step)
 
 

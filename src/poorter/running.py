@@ -18,11 +18,14 @@ from poorter.identity.credentials import Credential, Credentials
 from poorter.identity.keys import load_key, read_ring, read_secret
 from poorter.identity.persons import Persons
 from poorter.identity.services import SERVICES, Service
+from poorter.ledger.sealing import LineKeys
 from poorter.ledger.sequencer import Sequencer
+from poorter.ledger.spool import Spool
 from poorter.standards.http.outgoing import Outgoing
 from poorter.standards.ngsild.subscriptions.engine import Engine
 from poorter.store.contract import Store
 from poorter.store.policy import PolicyStore
+from poorter.store.recording import Recorder
 from poorter.store.sqlite import open_store
 from poorter.stream.local import LocalStream
 from poorter.systems.catalogue import load_systems, settings_of
@@ -43,6 +46,7 @@ class Running:
     gate: Gate
     registry: Registry
     uses: Uses
+    recorder: Recorder
     credentials: Credentials
     decisions: Decisions
     objections: Objections
@@ -64,6 +68,7 @@ class Running:
             self.decisions,
             self.stream,
             self.uses,
+            self.recorder,
             self.clock,
             processor,
             purpose,
@@ -134,13 +139,23 @@ def _wire(config: Config, store: Store) -> Running:
     def office_of(name: str) -> str | None:
         return running.office_of(name)
 
+    uses = Uses()
     running = Running(
         config=config,
         clock=clock,
         store=store,
         gate=gate,
         registry=Registry(port, gate, load_key(config.paths_keys, "policy"), clock),
-        uses=Uses(),
+        uses=uses,
+        recorder=Recorder(
+            store,
+            gate,
+            uses,
+            clock,
+            LineKeys(config.paths_keys),
+            Spool(config.paths_spool),
+            config.ledger_origin,
+        ),
         credentials=Credentials(),
         decisions=decisions,
         objections=Objections(store, gate, clock, office_of),

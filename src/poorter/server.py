@@ -44,11 +44,19 @@ def make_app(running: Running) -> ASGIApp:
     contexts = Contexts(
         running.store, running.gate, running.outgoing, config.paths_contexts, running.clock
     )
-    face = Face(running.store, running.gate, asking, running.uses, running.clock, contexts)
+    face = Face(
+        running.store,
+        running.gate,
+        asking,
+        running.uses,
+        running.clock,
+        contexts,
+        running.recorder,
+    )
     face.engine = Engine(
         running.store,
         running.gate,
-        running.uses,
+        running.recorder,
         running.clock,
         contexts,
         Sender(running.outgoing),

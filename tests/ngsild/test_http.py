@@ -17,6 +17,8 @@ from poorter.city.text import Text
 from poorter.gate.genesis import RUN
 from poorter.gate.policy import Dataset, Grant
 from poorter.identity.credentials import new_credential
+from poorter.jobs import record_uses
+from poorter.ledger.leaf import decode_leaf
 from poorter.running import Running
 from poorter.server import make_app
 from poorter.standards.ngsild.app import ROUTES
@@ -432,18 +434,29 @@ def test_personal_data_leaves_its_line_before_it_leaves(tmp_path: Path) -> None:
                 assert (await client.post(f"{V1}/entities", json=body)).status_code == 201
             permit = running.gate.permit("internal:ledger", RUN, "read")
             before = len(running.store.leaves(permit, 0, 1000))
+
+            def lines(urn: str) -> int:
+                _, kept = running.recorder.keys.name("care", urn)
+                return len(running.store.lines(permit, kept))
+
+            assert [lines(urn) for urn in ids] == [1, 1, 1]  # each was written once
             got = await client.get(f"{V1}/entities/{ids[0]}")
             assert got.status_code == 200
-            assert len(running.store.leaves_about(permit, ids[0])) == 1
+            assert [lines(urn) for urn in ids] == [2, 1, 1]
             await client.get(f"{V1}/entities?type=Person")
-            assert [len(running.store.leaves_about(permit, urn)) for urn in ids] == [2, 1, 1]
+            assert [lines(urn) for urn in ids] == [3, 2, 2]
             leaves = running.store.leaves(permit, before, 1000)
-            assert len(leaves) == 4
-            for index, leaf in leaves:
+            assert [decode_leaf(leaf).type for _, leaf in leaves] == [
+                *("use", "audit"),
+                *("use", "use", "use", "audit"),
+            ]
+            for _, leaf in leaves:
                 assert b"Person:" not in leaf  # what is public tells of nobody
-                assert b"Person:" in running.store.leaf_payload(permit, index)
             none = await client.get(f"{V1}/entities/urn:ngsi-ld:Person:9")
             assert none.status_code == 404
-            assert len(running.store.leaves(permit, before, 1000)) == 4
+            assert len(running.store.leaves(permit, before, 1000)) == len(leaves)
+            await record_uses(running)
+            endings = running.store.leaves(permit, before + len(leaves), 1000)
+            assert [decode_leaf(leaf).type for _, leaf in endings].count("ended") == 5
 
     asyncio.run(run())

@@ -12,9 +12,10 @@ from poorter.city.limits import PERMIT_LEASE_US
 from poorter.city.time import DAY_US
 from poorter.gate.compile import Interval, Table
 from poorter.gate.permit import Action, Permit, TypeRule
-from poorter.gate.policy import Dataset, Policy
+from poorter.gate.policy import Dataset, Grant, Policy
 
 Entry = tuple[Interval, Dataset]
+DENIED_KEYS_MAX = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ class Gate:
         self._clock = clock
         self._leases: dict[tuple[str, str, str], _Lease] = {}
         self._listeners: list[Callable[[], None]] = []
-        self.denials = 0
+        self._denied: dict[tuple[str, str, str], int] = {}
         #: whether uses can be recorded: while they can't, nothing personal leaves (rule 2)
         self.recording: Callable[[], bool] = lambda: True
 
@@ -94,6 +95,11 @@ class Gate:
         """Call `listener` after each new policy: streams and automatic mandates look again."""
         self._listeners.append(listener)
 
+    def take_denials(self) -> dict[tuple[str, str, str], int]:
+        """How often each (processor, purpose, action) was denied since the last time."""
+        denied, self._denied = self._denied, {}
+        return denied
+
     def allows(self, processor: str, purpose: str, action: Action) -> bool:
         """Whether `permit` would give one."""
         try:
@@ -113,12 +119,16 @@ class Gate:
             elif now_us < start:
                 until_us = min(until_us, start)
         if not datasets:
-            self.denials += 1
+            if key not in self._denied and len(self._denied) >= DENIED_KEYS_MAX:
+                key = ("", "", "")  # more kinds of denial than a ledger needs: counted together
+            self._denied[key] = self._denied.get(key, 0) + 1
             raise Denied
         processor, purpose_id, _ = key
         personal = any(d.data_class in ("personal", "special") for d in datasets)
         outside = not processor.startswith("internal:")
-        if personal and outside and action == "read" and not self.recording():
+        grants = _grants(compiled.policy, key, now_us)
+        vital = personal and _vital(grants, datasets)
+        if personal and outside and action == "read" and not vital and not self.recording():
             raise Unavailable("the ledger can't be written now, so personal data can't be read")
         purpose = compiled.policy.purposes[purpose_id]
         permit = Permit(
@@ -132,11 +142,31 @@ class Gate:
             key=f"{processor}|{purpose_id}|{action}|{compiled.policy.version}",
             legal_basis=purpose.legal_basis,
             personal=personal,
+            grants=tuple(grant.id for grant in grants),
+            vital=vital,
         )
         # renewed at half its life, so that a permit just handed out lasts for what it is for
         lease = _Lease(permit, now_us + (until_us - now_us + 1) // 2)
         self._leases[key] = lease
         return lease
+
+
+def _grants(policy: Policy, key: tuple[str, str, str], now_us: int) -> list[Grant]:
+    """The grants that a permit stands on, for the record."""
+    return [
+        grant
+        for grant in policy.grants.values()
+        if (grant.processor, grant.purpose) == key[:2]
+        and key[2] in grant.actions
+        and grant.from_us <= now_us
+        and (grant.until_us is None or now_us < grant.until_us)
+    ]
+
+
+def _vital(grants: Iterable[Grant], datasets: Iterable[Dataset]) -> bool:
+    """Whether all that is personal is open by a grant that is vital."""
+    open_by = {grant.dataset for grant in grants if grant.vital}
+    return all(d.id in open_by for d in datasets if d.data_class in ("personal", "special"))
 
 
 def merge_rules(datasets: Iterable[Dataset], action: Action) -> dict[str, TypeRule]:
@@ -150,7 +180,13 @@ def merge_rules(datasets: Iterable[Dataset], action: Action) -> dict[str, TypeRu
             if rule is None:
                 continue
             rule = TypeRule(
-                rule.attributes, rule.without, personal, None if days is None else days * DAY_US
+                rule.attributes,
+                rule.without,
+                personal,
+                None if days is None else days * DAY_US,
+                dataset.id,
+                dataset.wall,
+                dataset.about,
             )
             known = rules.get(name)
             rules[name] = rule if known is None else _either(known, rule)
@@ -174,8 +210,15 @@ def _either(a: TypeRule, b: TypeRule) -> TypeRule:
     if a.attributes is not None and b.attributes is not None:
         attributes = a.attributes | b.attributes
     kept = [r.retention_us for r in (a, b) if r.retention_us is not None]
+    strict = b if b.personal and not a.personal else a
     return TypeRule(
-        attributes, a.without | b.without, a.personal or b.personal, min(kept) if kept else None
+        attributes,
+        a.without | b.without,
+        a.personal or b.personal,
+        min(kept) if kept else None,
+        strict.dataset,
+        strict.wall,
+        strict.about,
     )
 
 

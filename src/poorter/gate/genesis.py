@@ -71,7 +71,7 @@ _DATASETS = (
         "city-hall",
         "internal",
         "Informatievoorziening",
-        {"record:leaf": ()},
+        {"record:leaf": (), "record:notice": ()},
     ),
     Dataset(
         "policy",

@@ -24,13 +24,17 @@ class TypeRule:
     """What a permit says of one entity type or record kind.
 
     `attributes`: those that exist for this request, None for all. `without`: those that do not,
-    whatever `attributes` says (command attributes in a write permit).
+    whatever `attributes` says (command attributes in a write permit). `dataset`, `wall`, and
+    `about` (the attribute that says whom an entity is about) are for the record of its use.
     """
 
     attributes: frozenset[str] | None = None
     without: frozenset[str] = frozenset()
     personal: bool = False
     retention_us: int | None = None
+    dataset: str = ""
+    wall: str = ""
+    about: str = ""
 
     def covers(self, name: str) -> bool:
         """Whether the attribute exists for this request."""
@@ -41,7 +45,10 @@ class TypeRule:
 
 @dataclass(frozen=True, slots=True)
 class Permit:
-    """A lease on one (processor, purpose, action): at most a second, then it is asked again."""
+    """A lease on one (processor, purpose, action): at most a second, then it is asked again.
+
+    `grants`: those it stands on. `vital`: while the ledger can't write, it may use the spool.
+    """
 
     processor: str
     purpose: str
@@ -53,6 +60,8 @@ class Permit:
     legal_basis: str = ""
     personal: bool = False
     valid_from_us: int = 0
+    grants: tuple[str, ...] = ()
+    vital: bool = False
 
     def check(self, action: Action, now_us: int) -> None:
         """Raises Denied unless the permit is for `action` and its lease still runs."""

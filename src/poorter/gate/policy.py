@@ -14,6 +14,8 @@ from poorter.city.errors import Invalid
 from poorter.city.text import Text
 from poorter.gate.permit import Action
 
+#: no use stays hidden from the person for longer
+DELAY_DAYS_MAX = 5 * 366
 DataClass = Literal["open", "internal", "personal", "special"]
 
 
@@ -56,7 +58,12 @@ class Goal:
 
 @dataclass(frozen=True, slots=True)
 class Purpose:
-    """Why data may be used. A new use is a new purpose."""
+    """Why data may be used. A new use is a new purpose.
+
+    `disclose`: what the people whose data is used read of it, where the title would tell them of
+    somebody else's affairs. `delay_days`: they read it only then (an investigation); until that
+    day its lines are counted, not shown.
+    """
 
     id: str
     goal: str
@@ -64,13 +71,16 @@ class Purpose:
     legal_basis: str
     office: str
     retention_days: int | None = None
+    disclose: Text | None = None
+    delay_days: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
     """Entity types (or "record:KIND") with their attributes (none named = all), in one wall.
 
-    `commands`: attributes that take writes from decisions only.
+    `commands`: attributes that take writes from decisions only. `about`: the attribute
+    that says whom an entity is about; one without it is itself about the person that it names.
     """
 
     id: str
@@ -81,6 +91,7 @@ class Dataset:
     types: Mapping[str, tuple[str, ...]]
     commands: tuple[str, ...] = ()
     retention_days: int | None = None
+    about: str = "resident"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +105,10 @@ class Processor:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A processor may do `actions` on a dataset for a purpose in [from, until): two approved it."""
+    """A processor may do `actions` on a dataset for a purpose in [from, until): two approved it.
+
+    `vital`: a life may depend on it, so it goes on while the ledger can't write (design 2, rule 2).
+    """
 
     id: str
     processor: str
@@ -104,6 +118,7 @@ class Grant:
     approvals: tuple[str, str]
     from_us: int = 0
     until_us: int | None = None
+    vital: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +189,8 @@ def _purposes(policy: Policy) -> Iterable[str]:
             yield f"purpose {purpose.id} serves no known goal ({purpose.goal})"
         if not purpose.legal_basis.strip():
             yield f"purpose {purpose.id} has no legal basis"
+        if purpose.delay_days is not None and not 1 <= purpose.delay_days <= DELAY_DAYS_MAX:
+            yield f"purpose {purpose.id} may be kept from people 1 to {DELAY_DAYS_MAX} days"
 
 
 def _datasets(policy: Policy) -> Iterable[str]:

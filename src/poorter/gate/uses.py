@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: EUPL-1.2
-"""How uses are recorded (design 3): personal ones each, before data leaves; others as counts.
+"""Uses of what is not personal, as counts: one leaf per grant holder and interval, written at most
+a second after the use. Denials are counted alike: a door that is tried often is worth knowing.
 
-A count is one leaf per grant holder and interval, written at most a second after the use. Denials
-are counted alike: a door that is tried often is worth knowing.
+Personal uses have a line each, before data leaves: `store.recording`.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from poorter.gate.permit import Permit
 from poorter.ledger.leaf import Line, make_line
@@ -16,6 +18,7 @@ class Uses:
 
     def __init__(self) -> None:
         self._counts: dict[str, list[object]] = {}
+        self._lines: list[Line] = []
 
     def count(self, permit: Permit, number: int = 1) -> None:
         """One use more (or `number`) under this permit."""
@@ -25,10 +28,12 @@ class Uses:
         else:
             entry[1] += number  # type: ignore[operator]
 
-    def take(self, now_us: int, denials: int) -> list[Line]:
-        """The lines for what was counted since the last time."""
+    def take(
+        self, now_us: int, denials: Mapping[tuple[str, str, str], int] | None = None
+    ) -> list[Line]:
+        """The lines for what was counted, until they are said to be `written`."""
+        lines = self._lines
         counts, self._counts = self._counts, {}
-        lines = []
         for permit, number in counts.values():
             assert isinstance(permit, Permit)
             lines.append(
@@ -43,22 +48,19 @@ class Uses:
                     outcome=str(number),
                 )
             )
-        if denials:
-            lines.append(make_line("denials", now_us, outcome=str(denials)))
-        return lines
+        for (processor, purpose, action), number in (denials or {}).items():
+            lines.append(
+                make_line(
+                    "denials",
+                    now_us,
+                    processor=processor,
+                    purpose=purpose,
+                    action=action,
+                    outcome=str(number),
+                )
+            )
+        return list(lines)
 
-
-def use_line(permit: Permit, now_us: int, about: str, payload: bytes) -> Line:
-    """The line of one personal use. `payload` names the subject; it stays private."""
-    return make_line(
-        "use",
-        now_us,
-        policy_version=permit.policy_version,
-        processor=permit.processor,
-        purpose=permit.purpose,
-        legal_basis=permit.legal_basis,
-        about=about,
-        action=permit.action,
-        outcome="intent",
-        payload=payload,
-    )
+    def written(self, number: int) -> None:
+        """The first `number` lines taken are in the ledger."""
+        del self._lines[:number]

@@ -18,8 +18,12 @@ LeafType = Literal[
     "genesis",
     "policy",
     "use",
+    "audit",
+    "ended",
     "uses",
     "denials",
+    "heads",
+    "spooled",
     "advice",
     "decision",
     "action",
@@ -28,6 +32,8 @@ LeafType = Literal[
     "session",
     "load",
 ]
+#: a line about a person; its payload is sealed and its commitment binds it to their sequence
+LINE_TYPE: LeafType = "use"
 VERSION = 1
 SALT_BYTES = 32
 

@@ -17,8 +17,9 @@ from poorter.city.entity import Attribute, Entity, Observation
 from poorter.city.errors import Denied
 from poorter.city.query import HistoryQuery, Query
 from poorter.gate.permit import Permit
+from poorter.ledger.lines import KeptLine, SealedLine
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +179,18 @@ class AppendLeaf:
     leaf: bytes
     payload: bytes = b""
     subject: str | None = None
+    trace: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class AppendLines:
+    """A leaf for each line about a person, under one trace. `prefix` is the public leaf up to its
+    commitment (`ledger.lines`), which the store makes: only inside the transaction is it known
+    which place a line has in its subject's own sequence."""
+
+    prefix: bytes
+    trace: bytes
+    lines: Sequence[SealedLine]
 
 
 Op = (
@@ -194,6 +207,7 @@ Op = (
     | ExtendHold
     | EndHold
     | AppendLeaf
+    | AppendLines
 )
 
 
@@ -211,7 +225,7 @@ class Committed:
 
     Results: Create/Put/Replace -> version (int; Put gives (version, created)), SetAttributes ->
     (written names, names not written), Observe -> ObserveResult, PutRecord -> version,
-    AppendLeaf -> leaf index, the others -> None.
+    AppendLeaf -> leaf index, AppendLines -> index of the first, the others -> None.
     """
 
     results: tuple[Any, ...]
@@ -311,6 +325,24 @@ def visible(entity: StoredEntity, permit: Permit) -> StoredEntity | None:
         return entity
     kept = tuple(a for a in entity.attributes if rule.covers(a.name))
     return replace(entity, attributes=kept)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredLine:
+    """A line about a person: its leaf, and what is kept beside it (still sealed)."""
+
+    index: int
+    leaf: bytes
+    kept: KeptLine
+
+
+@dataclass(frozen=True, slots=True)
+class Heads:
+    """How far each subject's own sequence goes in the first `size` leaves: (name, seq, leaf), by
+    ascending name."""
+
+    size: int
+    heads: Sequence[tuple[bytes, int, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -465,6 +497,24 @@ class Store(Protocol):
 
     def leaves_about(self, permit: Permit, subject: str) -> list[int]:
         """The indices of the leaves that were written about a subject, oldest first."""
+        ...
+
+    def lines(
+        self, permit: Permit, subject: bytes, after_seq: int = 0, limit: int = 1000
+    ) -> list[StoredLine]:
+        """The lines about one data subject (by keyed name), in the order of their sequence."""
+        ...
+
+    def traced(self, permit: Permit, trace: bytes, limit: int = 1000) -> list[int]:
+        """The indices of the leaves of one trace, oldest first."""
+        ...
+
+    def line_at(self, permit: Permit, index: int) -> StoredLine:
+        """The line behind a leaf; NotFound when it is no line about a person."""
+        ...
+
+    def heads(self, permit: Permit) -> Heads:
+        """The last line of every data subject at this moment. Reads them all: it may be slow."""
         ...
 
     def leaf_payload(self, permit: Permit, index: int) -> bytes:

@@ -102,7 +102,10 @@ class NgsiLd:
 
     async def __call__(self, scope: Scope, receive: Receive, transmit: Send) -> None:
         """Answer one request; every error is a problem detail."""
-        await send(await self._answer(Request(scope, receive)), transmit)
+        request = Request(scope, receive)
+        answer = await self._answer(request)
+        await send(answer, transmit)
+        self._face.answered(request, answer.status)
 
     async def _answer(self, request: Request) -> Answer:
         try:

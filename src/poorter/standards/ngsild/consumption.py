@@ -47,10 +47,10 @@ async def retrieve(face: Face, request: Request, urn: str) -> Answer:
         form = _form(request.query(), context, wanted, FORM | {"type"})
     entity = face.store.entity(permit, urn)
     if form is _PLAIN_FORM:
-        await face.before_leaving(permit, (entity,))
+        await face.before_leaving(request, permit, (entity,))
         return Answer(200, encode_plain(entity), wanted.headers)
     _check_there(entity, form, request.query().get("type"), context)
-    links = await _recorded(face, permit, (entity,), form)
+    links = await _recorded(face, request, permit, (entity,), form)
     return Answer(200, encode_entity(entity, form, links), wanted.headers)
 
 
@@ -74,14 +74,14 @@ def _check_there(entity: c.StoredEntity, form: Form, types: str | None, context:
 
 
 async def _recorded(
-    face: Face, permit: Permit, entities: tuple[c.StoredEntity, ...], form: Form
+    face: Face, request: Request, permit: Permit, entities: tuple[c.StoredEntity, ...], form: Form
 ) -> Links | None:
     """Record the use of all that will leave, linked entities too."""
     if form.join is None:
-        await face.before_leaving(permit, entities)
+        await face.before_leaving(request, permit, entities)
         return None
     links = Links(face.store, permit, form.contained_by)
-    await face.before_leaving(permit, (*entities, *links.gather(entities, form)))
+    await face.before_leaving(request, permit, (*entities, *links.gather(entities, form)))
     return links
 
 
@@ -119,7 +119,7 @@ async def _answer(
     wanted = await face.wanted(request, context, geojson=True)
     form = _form(given, context, wanted, _QUERY)
     page, following = find(face, permit, selection)
-    links = await _recorded(face, permit, page.entities, form)
+    links = await _recorded(face, request, permit, page.entities, form)
     headers = list(wanted.headers)
     if page.count is not None:
         headers.append((b"ngsild-results-count", str(page.count).encode()))

@@ -97,7 +97,7 @@ async def _asked(face: Face, request: Request) -> tuple[list[Facet], Context, Wa
     context = await face.context(request)
     wanted = await face.wanted(request, context)
     facets = face.store.facets(permit)
-    await face.before_leaving(permit, ())
+    await face.before_leaving(request, permit, ())
     return facets, context, wanted, flag(given, "details")
 
 

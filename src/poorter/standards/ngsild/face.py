@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -14,19 +14,23 @@ from poorter.city.errors import Invalid, TooLarge, Unavailable
 from poorter.gate.gate import Gate
 from poorter.gate.genesis import RUN
 from poorter.gate.permit import Action, Permit
-from poorter.gate.uses import Uses, use_line
+from poorter.gate.uses import Uses
 from poorter.identity.caller import Caller
+from poorter.ledger.tracing import trace_from
 from poorter.standards.http.asgi import JSON, Answer, Request
 from poorter.standards.http.asking import Asking
 from poorter.standards.ngsild.context import CORE, CORE_URL, Context
 from poorter.standards.ngsild.contexts import PATH, Contexts
 from poorter.standards.ngsild.problem import Misplaced, NoSuchForm, NoSuchMedia
-from poorter.store.contract import AppendLeaf, Change, Committed, Op, Store, StoredEntity
+from poorter.store.contract import Change, Committed, Op, Store, StoredEntity
+from poorter.store.recording import Recorder
 
 if TYPE_CHECKING:
     from poorter.standards.ngsild.subscriptions.engine import Engine
 
 LD_JSON = b"application/ld+json"
+#: where a request keeps the permit and trace of the personal data in its answer
+RECORDED = "poorter.recorded"
 _CORE_LINK = (
     f'<{CORE_URL}>; rel="http://www.w3.org/ns/json-ld#context"; type="application/ld+json"'
 ).encode()
@@ -79,6 +83,7 @@ class Face:
         uses: Uses,
         clock: Clock,
         contexts: Contexts,
+        recorder: Recorder,
     ) -> None:
         self.store = store
         self.contexts = contexts
@@ -86,6 +91,7 @@ class Face:
         self._gate = gate
         self._asking = asking
         self._uses = uses
+        self.recorder = recorder
         self.engine: Engine | None = None
 
     def permit(self, request: Request, action: Action) -> tuple[Caller, Permit]:
@@ -100,9 +106,16 @@ class Face:
             if not 1 <= len(key) <= 128:
                 raise Invalid("an Idempotency-Key has 1 to 128 characters")
             key = f"{caller.credential} {request.method} {request.path} {key}"
-        committed = await self.store.commit_async(permit, Change(ops, key))
-        self._uses.count(permit)
-        return committed
+        if not permit.personal:
+            committed = await self.store.commit_async(permit, Change(ops, key))
+            self._uses.count(permit)
+            return committed
+        trace = trace_from(request.header(b"traceparent"))
+        lines, made = self.recorder.writing(permit, ops, trace, caller.credential)
+        committed = await self.store.commit_async(permit, Change((*ops, *lines), key))
+        if made is not None:
+            request.scope[RECORDED] = (permit, made)
+        return replace(committed, results=committed.results[: len(ops)])
 
     @property
     def subscriptions(self) -> Engine:
@@ -115,9 +128,24 @@ class Face:
         """For what apps registered, subscribed and hosted: records of the platform itself."""
         return self._gate.permit("internal:ngsi-ld", RUN, action)
 
-    async def before_leaving(self, permit: Permit, entities: Iterable[StoredEntity]) -> None:
+    async def before_leaving(
+        self, request: Request, permit: Permit, entities: Iterable[StoredEntity]
+    ) -> None:
         """Record the use before any of it leaves: personal ones each, others as a count."""
-        await record_uses_of(self.store, self._gate, self._uses, self.clock, permit, entities)
+        if not permit.personal:
+            self._uses.count(permit)
+            return
+        trace = trace_from(request.header(b"traceparent"))
+        actor = self._asking.known(request).credential
+        made = await self.recorder.before_leaving(permit, entities, trace, actor)
+        if made is not None:
+            request.scope[RECORDED] = (permit, made)
+
+    def answered(self, request: Request, status: int) -> None:
+        """Note how it ended, once the answer has left."""
+        recorded = request.scope.get(RECORDED)
+        if recorded is not None:
+            self.recorder.ended(*recorded, ok=status < 400)
 
     # -- the form of requests and answers ------------------------------------------------------
 
@@ -200,30 +228,6 @@ async def parsed_json(request: Request) -> Any:
         raise
     except Invalid as wrong:
         raise Misplaced(wrong.detail) from None
-
-
-async def record_uses_of(
-    store: Store,
-    gate: Gate,
-    uses: Uses,
-    clock: Clock,
-    permit: Permit,
-    entities: Iterable[StoredEntity],
-) -> None:
-    """A line for each personal entity, durable before it leaves; others are counted."""
-    if not permit.personal:
-        uses.count(permit)
-        return
-    now_us = clock.now_us()
-    leaves: list[Op] = []
-    for entity in entities:
-        rule = permit.rule_of(entity.types)
-        if rule is not None and rule.personal:
-            line = use_line(permit, now_us, entity.types[0], entity.urn.encode())
-            leaves.append(AppendLeaf(line.leaf, line.payload, entity.urn))
-    if leaves:
-        own = gate.permit("internal:uses", RUN, "administer")
-        await store.commit_async(own, Change(tuple(leaves)))
 
 
 def base_url(request: Request) -> str:

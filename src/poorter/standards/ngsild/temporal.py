@@ -34,7 +34,7 @@ async def retrieve(face: Face, request: Request, urn: str) -> Answer:
     query = parse_history(urn, given, context)
     options = given.get("options") or given.get("format") or ""
     entity = face.store.entity(permit, urn)
-    await face.before_leaving(permit, (entity,))
+    await face.before_leaving(request, permit, (entity,))
     body = _head(entity, context)
     if "aggregatedValues" in options:
         width_us = _width_us(given.get("aggrPeriodDuration", ""))

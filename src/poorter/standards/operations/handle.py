@@ -63,12 +63,13 @@ class CityHandle:
 
     async def __call__(self, scope: Scope, receive: Receive, transmit: Send) -> None:
         """Answer one request; errors are problem details."""
+        request = Request(scope, receive)
         try:
-            request = Request(scope, receive)
             answer = await _find(request)(self, request)
         except CityError as error:
             answer = problem_answer(error)
         await send(answer, transmit)
+        self.face.answered(request, answer.status)
 
     def versions(self, caller: Caller, entities: tuple[StoredEntity, ...]) -> list[int]:
         """A version rises also with what a permit hides, so only who may change an entity sees
@@ -107,7 +108,7 @@ async def entities(handle: CityHandle, request: Request) -> Answer:
     caller, permit = handle.face.permit(request, "read")
     page = handle.face.store.query(permit, _query(request.query()))
     versions = handle.versions(caller, page.entities)
-    await handle.face.before_leaving(permit, page.entities)
+    await handle.face.before_leaving(request, permit, page.entities)
     found = b",".join(encode_entity(entity, _FORM) for entity in page.entities)
     body = b'{"versions":' + msgspec.json.encode(versions) + b',"entities":[' + found + b"]}"
     return Answer(200, body, _HEADERS)
@@ -126,7 +127,7 @@ async def held(handle: CityHandle, request: Request) -> Answer:
     if not 1 <= len(pool) <= URN_CHARS_MAX:
         raise Invalid("pool names a pool of units")
     found = handle.face.store.pool(permit, pool)
-    await handle.face.before_leaving(permit, ())
+    await handle.face.before_leaving(request, permit, ())
     return _json({"units": found.units, "holds": found.holds})
 
 
@@ -143,7 +144,7 @@ async def events(handle: CityHandle, request: Request) -> Answer:
     _, permit = handle.face.permit(request, "read")
     found, last = handle.waiting.events(permit, after, types)
     told = [StoredEntity(event.urn, event.types, (), 0, 0, 0, ()) for event in found]
-    await handle.face.before_leaving(permit, told)
+    await handle.face.before_leaving(request, permit, told)
     return _json(
         {
             "last": last,

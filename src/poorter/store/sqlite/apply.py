@@ -16,6 +16,7 @@ import msgspec
 from poorter.city.errors import Conflict, Denied, NotFound
 from poorter.city.text import Text
 from poorter.gate.permit import Permit
+from poorter.ledger.lines import NO_LINE, commitment_of, complete, pack_kept
 from poorter.store import contract as c
 from poorter.store.sqlite.entities import Entities, Outbox
 from poorter.store.sqlite.readings import Readings
@@ -28,6 +29,7 @@ class Applier:
 
     def __init__(self, connection: apsw.Connection) -> None:
         self._run = connection.execute
+        self._many = connection.executemany
         self.outbox = Outbox()
         self.entities = Entities(connection, self.outbox)
         self.readings = Readings(connection, self.entities, self.outbox)
@@ -46,6 +48,7 @@ class Applier:
             c.ExtendHold: self._extend_hold,
             c.EndHold: self._end_hold,
             c.AppendLeaf: self._append_leaf,
+            c.AppendLines: self._append_lines,
         }
 
     def apply(self, op: c.Op, permit: Permit, now_us: int) -> Any:
@@ -147,7 +150,41 @@ class Applier:
             )
         )
         self._leaf = index + 1
+        if op.trace:
+            self._note_trace(op.trace, index, 1)
         return index
+
+    def _append_lines(self, op: c.AppendLines, permit: Permit, now_us: int) -> int:
+        """Each line gets its place in its subject's sequence, and its leaf binds it to that."""
+        first = index = self._leaf
+        leaves, places = [], []
+        heads: dict[bytes, tuple[int, int]] = {}
+        for line in op.lines:
+            subject = line.subject
+            seq, prev = heads.get(subject) or self._head(subject)
+            heads[subject] = (seq + 1, index)
+            commitment = commitment_of(line.inner, seq + 1, prev)
+            kept = pack_kept(line.inner, line.sealed, seq + 1, prev)
+            leaves.append((index, complete(op.prefix, commitment), kept))
+            places.append((subject, seq + 1, index))
+            index += 1
+        self._many("INSERT INTO leaf VALUES (?, ?, NULL, ?)", leaves)
+        self._many("INSERT INTO line VALUES (?, ?, ?)", places)
+        self._leaf = index
+        if op.trace and leaves:
+            self._note_trace(op.trace, first, len(leaves))
+        return first
+
+    def _head(self, subject: bytes) -> tuple[int, int]:
+        """The subject's newest line: its number and its leaf."""
+        found: Any = self._run(
+            "SELECT seq, leaf FROM line WHERE subject = ? ORDER BY seq DESC LIMIT 1", (subject,)
+        ).fetchall()
+        seq, leaf = found[0] if found else (0, NO_LINE)
+        return seq, leaf
+
+    def _note_trace(self, trace: bytes, first: int, number: int) -> None:
+        list(self._run("INSERT INTO trace VALUES (?, ?, ?)", (trace, first, number)))
 
 
 def _check_kind(permit: Permit, kind: str) -> None:

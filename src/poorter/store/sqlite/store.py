@@ -7,17 +7,21 @@ import asyncio
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import apsw
 import msgspec
 
 from poorter.city.clock import Clock, CommittedClock
 from poorter.city.entity import Entity, Observation
-from poorter.city.errors import NotFound
+from poorter.city.errors import Denied, NotFound
 from poorter.city.limits import PAGE_MAX
 from poorter.city.query import HistoryQuery, Query
 from poorter.gate.permit import Permit
+from poorter.ledger.leaf import LINE_TYPE, decode_leaf
+from poorter.ledger.lines import unpack_kept
 from poorter.store import contract as c
 from poorter.store.body import decode_entity
 from poorter.store.sqlite import reading
@@ -240,6 +244,54 @@ class SqliteStore:
         if permit.rule("record:leaf") is None or not rows or rows[0][0] is None:
             raise NotFound(f"leaf {index} has no payload here")
         return bytes(rows[0][0])
+
+    def lines(
+        self, permit: Permit, subject: bytes, after_seq: int = 0, limit: int = PAGE_MAX
+    ) -> list[c.StoredLine]:
+        """The lines about one data subject, in the order of their sequence."""
+        self._check_leaf(permit)
+        rows = self._reader().execute(
+            "SELECT l.leaf, f.leaf, f.payload FROM line l JOIN leaf f ON f.idx = l.leaf "
+            "WHERE l.subject = ? AND l.seq > ? ORDER BY l.seq LIMIT ?",
+            (subject, after_seq, min(limit, PAGE_MAX)),
+        )
+        return [c.StoredLine(index, leaf, unpack_kept(kept)) for index, leaf, kept in rows]
+
+    def traced(self, permit: Permit, trace: bytes, limit: int = PAGE_MAX) -> list[int]:
+        """The indices of the leaves of one trace, oldest first."""
+        self._check_leaf(permit)
+        rows = self._reader().execute(
+            "SELECT first, number FROM trace WHERE trace = ? ORDER BY first", (trace,)
+        )
+        found = (index for first, number in rows for index in range(first, first + number))
+        return list(islice(found, min(limit, PAGE_MAX)))
+
+    def line_at(self, permit: Permit, index: int) -> c.StoredLine:
+        """The line behind a leaf; NotFound when it is no line about a person."""
+        self._check_leaf(permit)
+        rows = self._reader().execute(
+            "SELECT leaf, payload FROM leaf WHERE idx = ? AND payload IS NOT NULL", (index,)
+        )
+        found = list(rows)
+        if not found or decode_leaf(found[0][0]).type != LINE_TYPE:
+            raise NotFound(f"leaf {index} is no line about a person")
+        return c.StoredLine(index, found[0][0], unpack_kept(found[0][1]))
+
+    def heads(self, permit: Permit) -> c.Heads:
+        """The last line of every data subject, as of one moment."""
+        self._check_leaf(permit)
+        connection = self._reader()
+        with connection:  # one reading transaction: size and heads belong together
+            (size,) = next(connection.execute("SELECT coalesce(max(idx) + 1, 0) FROM leaf"))
+            heads: Any = connection.execute(
+                "SELECT subject, max(seq), leaf FROM line GROUP BY subject ORDER BY subject"
+            ).fetchall()
+        return c.Heads(size, heads)
+
+    def _check_leaf(self, permit: Permit) -> None:
+        permit.check("read", self.clock.now_us())
+        if permit.rule("record:leaf") is None:
+            raise Denied
 
     def sequence(self) -> int:
         """The number of the newest committed event: the writer's own is ahead of what one reads."""

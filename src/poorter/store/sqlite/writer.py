@@ -24,7 +24,15 @@ from poorter.city.errors import CityError, Denied, Invalid, Unavailable
 from poorter.city.limits import COMMIT_CHANGES_MAX, IDEMPOTENCY_HOURS, WRITE_QUEUE_MAX
 from poorter.city.time import HOUR_US
 from poorter.gate.permit import Permit
-from poorter.store.contract import Change, Changed, Committed, Event, Observe, ObserveResult
+from poorter.store.contract import (
+    AppendLines,
+    Change,
+    Changed,
+    Committed,
+    Event,
+    Observe,
+    ObserveResult,
+)
 from poorter.store.sqlite.apply import Applier
 from poorter.store.sqlite.images import Images
 from poorter.store.sqlite.recent import Recent
@@ -295,7 +303,14 @@ def _words(wrong: apsw.Error) -> str:
 
 def _weight(change: Change) -> int:
     """How much work a change is, in ops."""
-    return sum(len(op.readings) if isinstance(op, Observe) else 1 for op in change.ops)
+    return sum(
+        len(op.readings)
+        if isinstance(op, Observe)
+        else len(op.lines)
+        if isinstance(op, AppendLines)
+        else 1
+        for op in change.ops
+    )
 
 
 def _answer(answered: list[tuple[Job, Answer]]) -> None:

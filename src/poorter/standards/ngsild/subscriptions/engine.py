@@ -9,7 +9,6 @@ import logging
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from poorter.city.clock import Clock
 from poorter.city.entity import Entity
@@ -20,7 +19,6 @@ from poorter.city.time import SECOND_US
 from poorter.gate.gate import Gate
 from poorter.gate.permit import Permit
 from poorter.standards.ngsild.contexts import Contexts
-from poorter.standards.ngsild.face import record_uses_of
 from poorter.standards.ngsild.linked import Links
 from poorter.standards.ngsild.subscriptions.delivery import Letter
 from poorter.standards.ngsild.subscriptions.keeping import Keeping, Made, Make
@@ -36,6 +34,7 @@ from poorter.standards.ngsild.subscriptions.message import entity_data, whole_da
 from poorter.standards.ngsild.subscriptions.model import Subscription
 from poorter.standards.ngsild.subscriptions.sending import Sender
 from poorter.store.contract import Changed, Store, StoredEntity
+from poorter.store.recording import Recorder
 
 log = logging.getLogger(__name__)
 PERIODIC_MAX = 1000  # entities in one notification by time
@@ -45,10 +44,16 @@ class Engine(Keeping):
     """Subscriptions to entities: acts on what changes."""
 
     def __init__(
-        self, store: Store, gate: Gate, uses: Any, clock: Clock, contexts: Contexts, sender: Sender
+        self,
+        store: Store,
+        gate: Gate,
+        recorder: Recorder,
+        clock: Clock,
+        contexts: Contexts,
+        sender: Sender,
     ) -> None:
         super().__init__(store, gate, clock, contexts, sender)
-        self._uses = uses
+        self._recorder = recorder
         self._index = Index()
         self._waiting: deque[Changed] = deque(maxlen=SUBSCRIBER_QUEUE_MAX)
         self._woken = asyncio.Event()
@@ -144,8 +149,8 @@ class Engine(Keeping):
             leaving: tuple[StoredEntity, ...] = (facts.entity,)
             if sub.form.join is not None:
                 leaving = (*leaving, *links.gather(leaving, sub.form))
-            await record_uses_of(self._store, self._gate, self._uses, self._clock, permit, leaving)
-            return self._message(sub, entity_data(sub, facts, change.at_us, links))
+            trace = await self._recorder.in_stream(sub.id, permit, leaving)
+            return self._message(sub, entity_data(sub, facts, change.at_us, links), trace)
 
         return make
 
@@ -165,7 +170,7 @@ class Engine(Keeping):
             leaving = entities
             if sub.form.join is not None:
                 leaving = (*entities, *links.gather(entities, sub.form))
-            await record_uses_of(self._store, self._gate, self._uses, self._clock, permit, leaving)
-            return self._message(sub, whole_data(sub, entities, links))
+            trace = await self._recorder.in_stream(sub.id, permit, leaving)
+            return self._message(sub, whole_data(sub, entities, links), trace)
 
         return make

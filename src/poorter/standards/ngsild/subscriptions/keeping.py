@@ -19,6 +19,7 @@ from poorter.city.time import SECOND_US
 from poorter.gate.gate import Gate
 from poorter.gate.genesis import RUN
 from poorter.gate.permit import Permit
+from poorter.ledger.tracing import Trace
 from poorter.standards.ngsild.contexts import Contexts
 from poorter.standards.ngsild.subscriptions.delivery import Counts, Delivery, Letter
 from poorter.standards.ngsild.subscriptions.message import context_link, notification
@@ -163,11 +164,15 @@ class Keeping:
         except (Denied, Unavailable):
             return None
 
-    def _message(self, sub: Subscription, data: list[dict[str, Any]]) -> Made:
+    def _message(
+        self, sub: Subscription, data: list[dict[str, Any]], trace: Trace | None = None
+    ) -> Made:
         headers: dict[str, str] = {}
         link = context_link(sub, self._urls.get(sub.id, ""))
         if link is not None:
             headers["Link"] = link
+        if trace is not None:
+            headers["traceparent"] = trace.header()
         return _encode(notification(sub, data, self._clock.now_us(), self.notice)), headers
 
     # -- by time -------------------------------------------------------------------------------

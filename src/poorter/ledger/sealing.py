@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: EUPL-1.2
+"""What a line says of a person is sealed under a key of its month, outside the data folder.
+
+A copy of the database shows who looked at whom to nobody. When the month's key is destroyed its
+lines are gone, in every backup too; the tree's commitments stay and prove what they proved.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM, AESSIV
+
+from poorter.city.errors import NotFound
+from poorter.identity.keys import kept_secret, read_secret
+from poorter.ledger.leaf import SALT_BYTES
+from poorter.ledger.lines import SealedLine, inner_hash
+
+SUBJECT_BYTES = 16
+_NONCE_BYTES = 12
+_MONTH_BYTES = 2
+_KNOWN_MAX = 100_000
+_RANDOM = SALT_BYTES + _NONCE_BYTES
+
+
+class LineKeys:
+    """Names of data subjects in the ledger, and the keys of months. Prints nothing of them."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._names: AESSIV | None = None
+        self._known: dict[tuple[str, str], tuple[str, bytes]] = {}
+        self._months: dict[int, AESGCM] = {}
+
+    def name(self, wall: str, subject: str) -> tuple[str, bytes]:
+        """(id in the line, name in the store) of a data subject of a wall.
+
+        The id is the subject encrypted (AES-SIV, RFC 5297): the same in each line about them, and
+        only this city reads it back. The name is a hash of the id.
+        """
+        found = self._known.get((wall, subject))
+        if found is None:
+            if self._names is None:
+                self._names = AESSIV(kept_secret(self._folder, "line-subjects"))
+            encrypted = self._names.encrypt(subject.encode(), [wall.encode()])
+            subject_id = base64.urlsafe_b64encode(encrypted).decode().rstrip("=")
+            found = (subject_id, store_name(subject_id))
+            if len(self._known) >= _KNOWN_MAX:
+                self._known.clear()
+            self._known[wall, subject] = found
+        return found
+
+    def seal(self, lines: Sequence[tuple[bytes, bytes]], at_us: int) -> Iterator[SealedLine]:
+        """Salt and seal lines [(name in the store, line)] of one moment."""
+        month = month_of(at_us)
+        cipher = self._cipher(month, make=True)
+        head = month.to_bytes(_MONTH_BYTES, "big")
+        random = os.urandom(_RANDOM * len(lines))
+        at = 0
+        for subject, line in lines:
+            salted = random[at : at + SALT_BYTES] + line
+            nonce = random[at + SALT_BYTES : at + _RANDOM]
+            at += _RANDOM
+            sealed = head + nonce + cipher.encrypt(nonce, salted, None)
+            yield SealedLine(subject, hashlib.sha256(salted).digest(), sealed)
+
+    def open(self, sealed: bytes, inner: bytes) -> tuple[bytes, bytes]:
+        """(salt, line). Raises NotFound once its month's key is destroyed, or it is damaged."""
+        month = int.from_bytes(sealed[:_MONTH_BYTES], "big")
+        body = sealed[_MONTH_BYTES:]
+        try:
+            cipher = self._cipher(month, make=False)
+            salted = cipher.decrypt(body[:_NONCE_BYTES], body[_NONCE_BYTES:], None)
+        except (InvalidTag, ValueError):
+            raise NotFound("what this line said can't be read any more") from None
+        salt, line = salted[:SALT_BYTES], salted[SALT_BYTES:]
+        if inner_hash(salt, line) != inner:
+            raise NotFound("what was kept of this line is not what was recorded")
+        return salt, line
+
+    def destroy_before(self, at_us: int) -> list[str]:
+        """Destroy the keys of months that ended before `at_us`: their lines are gone everywhere."""
+        first = month_of(at_us)
+        gone = []
+        for file in sorted(self._folder.glob("lines-*.secret")):
+            month = _month_number(file.stem.removeprefix("lines-"))
+            if month is not None and month < first:
+                self._months.pop(month, None)
+                file.unlink()
+                gone.append(file.stem)
+        return gone
+
+    def _cipher(self, month: int, *, make: bool) -> AESGCM:
+        found = self._months.get(month)
+        if found is None:
+            name = f"lines-{month // 12:04d}-{month % 12 + 1:02d}"
+            if not make and not (self._folder / f"{name}.secret").exists():
+                raise NotFound("these lines have been erased")
+            read = kept_secret(self._folder, name) if make else self._read(name)
+            found = self._months[month] = AESGCM(read)
+        return found
+
+    def _read(self, name: str) -> bytes:
+        return read_secret(self._folder / f"{name}.secret")
+
+
+def store_name(subject_id: str) -> bytes:
+    """The name in the store of a data subject id."""
+    return hashlib.sha256(subject_id.encode()).digest()[:SUBJECT_BYTES]
+
+
+def month_of(at_us: int) -> int:
+    """Months since year 0."""
+    at = datetime.fromtimestamp(at_us / 1e6, UTC)
+    return at.year * 12 + at.month - 1
+
+
+def _month_number(text: str) -> int | None:
+    year, _, month = text.partition("-")
+    if not (year.isdecimal() and month.isdecimal()):
+        return None
+    return int(year) * 12 + int(month) - 1
