@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: EUPL-1.2
-"""Writes docs/reference from the code: settings, verbs, limits. A test holds the two together.
+"""Writes docs/reference from the code: settings, verbs, maps, limits. A test holds them together.
 
 python tools/reference.py
 """
@@ -85,7 +85,41 @@ def limits() -> str:
     return "\n".join(lines) + "\n"
 
 
-PAGES = {"settings.md": settings, "verbs.md": verbs, "limits.md": limits}
+MAP_TABLES = {
+    "Map": "the file itself",
+    "Source": "`[source]`",
+    "Readings": "`[readings]`",
+    "Value": "`[[readings.values]]` and `[readings.wide]`",
+    "Things": "`[things]`",
+    "Part": "`[[things.parts]]`",
+}
+
+
+def maps() -> str:
+    """The maps of `poorter load`."""
+    text = (ROOT / "src/poorter/load/mapping.py").read_text("utf-8")
+    source = text.splitlines()
+    lines = [
+        "# Maps",
+        "",
+        "A map says which columns of a file are which attributes of which entities: TOML, for",
+        "`poorter load FILE --map MAP.toml`. An unknown setting is refused, not ignored.",
+    ]
+    for node in ast.parse(text).body:
+        if not isinstance(node, ast.ClassDef) or node.name not in MAP_TABLES:
+            continue
+        about = (ast.get_docstring(node) or "").splitlines()[0]
+        lines += ["", f"## {MAP_TABLES[node.name]}", "", about, ""]
+        lines += ["| setting | default | meaning |", "|---|---|---|"]
+        for part in node.body:
+            if isinstance(part, ast.AnnAssign) and isinstance(part.target, ast.Name):
+                default = "" if part.value is None else f"`{ast.unparse(part.value)}`"
+                said = source[part.lineno - 1].partition("  # ")[2]
+                lines.append(f"| `{part.target.id}` | {default} | {said} |")
+    return "\n".join(lines) + "\n"
+
+
+PAGES = {"settings.md": settings, "verbs.md": verbs, "limits.md": limits, "maps.md": maps}
 
 
 def main() -> int:

@@ -7,6 +7,7 @@ import argparse
 import asyncio
 import sys
 import time
+from pathlib import Path
 
 from poorter.city.clock import SystemClock
 from poorter.config import read_config
@@ -21,8 +22,9 @@ PROCESSOR = "internal:load"
 def load(arguments: argparse.Namespace) -> int:
     """Load a file; 0 when all of it is in or accounted for in the rejects file."""
     map_ = read_map(arguments.map)
-    rejects = arguments.rejects or arguments.file.with_suffix(".rejects.csv").name
     config = read_config(arguments.city)
+    beside = config.folder / arguments.file.with_suffix(".rejects.csv").name
+    rejects: Path = arguments.rejects or beside
     progress = None if arguments.quiet or not sys.stderr.isatty() else _bar()
 
     async def run() -> Totals:
@@ -34,7 +36,7 @@ def load(arguments: argparse.Namespace) -> int:
                 running.clock,
                 map_,
                 arguments.file,
-                config.folder / rejects,
+                rejects,
                 progress,
             )
             return await asyncio.to_thread(work.run)
@@ -42,10 +44,16 @@ def load(arguments: argparse.Namespace) -> int:
             running.close()
 
     started = time.perf_counter()
-    totals = asyncio.run(run())
+    try:
+        totals = asyncio.run(run())
+    finally:
+        if progress is not None:
+            sys.stderr.write("\n")
     print(summary(totals, time.perf_counter() - started))
     if totals.rejects:
-        print(f"refused rows, each with line, column and reason: {config.folder / rejects}")
+        print(f"refused rows, each with line, column and reason: {rejects}")
+    if totals.unseen:
+        print(f"no row has {', '.join(totals.unseen)}, which the map names")
     return 0
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from poorter import __version__
 from poorter.cli import city, govern, ledger, loading
@@ -66,16 +66,21 @@ def _govern_verbs(verbs: Verbs) -> None:
     adopt.add_argument("goal", help="id of the goal")
     adopt.add_argument("--body", required=True, help="who voted")
     adopt.add_argument("--date", required=True, help="ISO date of the vote")
-    adopt.add_argument("--votes", required=True, metavar="FOR:AGAINST")
+    adopt.add_argument(
+        "--votes", required=True, metavar="FOR:AGAINST", help="how they fell, as 21:12"
+    )
     adopt.add_argument("--by", required=True, help="officer who records it")
     rescind = _verb(verbs, "rescind", "End a goal and all that runs under it.", govern.rescind)
     rescind.add_argument("goal", help="id of the goal")
     rescind.add_argument("--by", required=True, help="officer who records it")
     officer = _verb(verbs, "officer", "Add an officer, or set a new password.", govern.officer)
-    officer.add_argument("name")
-    officer.add_argument("--office", default="Meldkamer")
+    officer.add_argument("name", help="to log in with")
+    officer.add_argument("--office", default="Meldkamer", help="for which they work (Meldkamer)")
     officer.add_argument(
-        "--role", action="append", metavar="ROLE", help="operator, officer, clerk, desk"
+        "--role",
+        action="append",
+        metavar="ROLE",
+        help="operator, officer, clerk or desk (repeatable)",
     )
     key = _verb(verbs, "key", "Make a key for an app, bound to one purpose.", govern.key)
     key.add_argument("processor", help="who gets it; must be in the policy")
@@ -85,31 +90,39 @@ def _govern_verbs(verbs: Verbs) -> None:
     revoke.add_argument("id", help="the part of the key between the underscores")
     grant = _verb(verbs, "grant", "Let a processor do something with a dataset.", govern.grant)
     grant.add_argument("processor", help="new or known")
-    grant.add_argument("purpose")
-    grant.add_argument("dataset")
+    grant.add_argument("purpose", help="the purpose it is for")
+    grant.add_argument("dataset", help="what it may touch")
     grant.add_argument("actions", help="comma separated: read, write, command")
     grant.add_argument("--days", type=int, default=365, help="valid so long")
-    grant.add_argument("--approved-by", action="append", required=True, metavar="OFFICER")
+    approved: dict[str, Any] = {
+        "action": "append",
+        "required": True,
+        "metavar": "OFFICER",
+        "help": "give it twice",
+    }
+    grant.add_argument("--approved-by", **approved)
     systems = _verb(
         verbs, "systems", "Bring the policy up to systems.enabled in city.toml.", govern.systems
     )
-    systems.add_argument("--approved-by", action="append", required=True, metavar="OFFICER")
+    systems.add_argument("--approved-by", **approved)
     rotate = _verb(verbs, "rotate", "Replace a signing key by a new one.", govern.rotate)
-    rotate.add_argument("use", choices=["ledger", "policy"])
+    rotate.add_argument("use", choices=["ledger", "policy"], help="which of the keys")
 
 
 def _loading_verbs(verbs: Verbs) -> None:
     load = _verb(verbs, "load", "Load a file of readings or things by a map.", loading.load)
-    load.add_argument("file", type=Path)
+    load.add_argument("file", type=Path, help="the file to load")
     load.add_argument("--map", required=True, metavar="MAP", help="a file, or the name of a map")
-    load.add_argument("--rejects", type=Path, help="where refused rows go (FILE.rejects.csv)")
+    load.add_argument(
+        "--rejects", type=Path, help="where refused rows go (FILE.rejects.csv beside city.toml)"
+    )
     load.add_argument("--quiet", action="store_true", help="no progress bar")
     _verb(verbs, "maps", "The maps that come with Poorter.", loading.maps)
 
 
 def _ledger_verbs(verbs: Verbs) -> None:
     verb = _verb(verbs, "ledger", "Verify the whole ledger against its keys.", ledger.verify)
-    verb.add_argument("what", choices=["verify"])
+    verb.add_argument("what", choices=["verify"], help="what to do")
     verb.add_argument(
         "--known",
         type=Path,

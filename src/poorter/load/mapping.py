@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from importlib.resources import files
 from pathlib import Path
@@ -13,16 +14,19 @@ import msgspec
 from poorter.city.errors import Invalid, NotFound
 
 Format = Literal["csv", "json", "geojson", "xml", "excel", "geopackage"]
+PartKind = Literal["text", "number", "integer", "geometry", "point", "relationship", "choice"]
 TimeFormat = str  # "iso", "unix", "unix-ms", or a strptime format
 
 
 class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How the file is read."""
 
-    format: Format
-    separator: str = ","
-    header: list[str] = []
-    skip_lines: int = 0
+    format: Format  # csv, json (also NDJSON, by .ndjson or .jsonl), geojson, xml, excel, geopackage
+    separator: str = ","  # CSV: between cells
+    encoding: str = "utf-8"  # CSV: "utf-8", "cp1252", "utf-16", ...
+    decimal: Literal[".", ","] = "."  # CSV: "," for 1,5 and 1.234,5
+    header: list[str] = []  # names of the columns, where the file has no header line
+    skip_lines: int = 0  # CSV, Excel: lines before the header
     records: str = ""  # JSON: path to the list; XML: local name of the record element
     sheet: str = ""  # Excel sheet or GeoPackage table; first one when empty
     member: str = ""  # file in a zip; the only one when empty
@@ -31,65 +35,87 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Value(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One attribute of readings. Outside minimum..maximum a reading is refused, not bent."""
 
-    column: str
-    attribute: str
-    unit: str | None = None
-    kind: Literal["number", "integer", "text"] = "number"
-    minimum: float | None = None
-    maximum: float | None = None
-    missing: list[str] = []
+    column: str  # where the value is; "*" when wide
+    attribute: str  # what it becomes
+    unit: str | None = None  # UN/CEFACT code
+    kind: Literal["number", "integer", "text"] = "number"  # what a cell must be
+    minimum: float | None = None  # below it a cell is refused
+    maximum: float | None = None  # above it a cell is refused
+    missing: list[str] = []  # texts that mean that there is no value
 
 
 class Readings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Rows that are readings. Long: `values` name columns. Wide: one column is one entity."""
 
-    type: str
-    id: str
-    time: str
-    values: list[Value] = []
-    time_format: TimeFormat = "iso"
-    time_zone: str = "UTC"
-    wide: Value | None = None
-    columns: list[str] = []  # wide: these columns only; all but `except` when empty
-    without: list[str] = []
+    type: str  # of the entities that are read
+    id: str  # their id, with {columns} in it; wide: {column}
+    time: str  # column of the moment, or a text with {columns}
+    values: list[Value] = []  # long: the columns with values
+    time_format: TimeFormat = "iso"  # iso, unix, unix-ms, or as strptime has it
+    time_zone: str = "UTC"  # of times that don't say theirs
+    wide: Value | None = None  # wide: what each cell is
+    columns: list[str] = []  # wide: these columns only; all but `without` when empty
+    without: list[str] = []  # wide: columns that are no entity
+
+    def needs(self) -> frozenset[str]:
+        """Columns that a file must have."""
+        own = _named(self.id) if self.wide is None else ()
+        named = (value.column for value in self.values)
+        return frozenset((*own, *_named(self.time, whole=True), *named, *self.columns))
 
 
 class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One attribute of things."""
 
-    attribute: str
-    column: str = ""
-    kind: Literal["text", "number", "integer", "geometry", "point", "relationship", "choice"] = (
-        "text"
-    )
-    longitude: str = ""
-    latitude: str = ""
+    attribute: str  # what it becomes
+    column: str = ""  # where it is
+    kind: PartKind = "text"  # text, number, integer, geometry, point, relationship or choice
+    longitude: str = ""  # point: column, in degrees or as `crs` has it
+    latitude: str = ""  # point: column
     crs: str = ""  # of point and geometry, such as "EPSG:28992"; WGS 84 when empty
     prefix: str = ""  # relationship: what goes before the column's value
-    unit: str | None = None
-    missing: list[str] = []
-    choices: dict[str, str] = {}
-    required: bool = False
+    unit: str | None = None  # UN/CEFACT code
+    missing: list[str] = []  # texts that mean that there is no value
+    choices: dict[str, str] = {}  # choice: what each text of the file becomes
+    required: bool = False  # a row without it is refused
 
 
 class Things(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Rows that are things: one entity each, written whole or not at all."""
 
-    type: str
-    id: str
-    parts: list[Part]
+    type: str  # of the entities
+    id: str  # their id, with {columns} in it
+    parts: list[Part]  # their attributes
     time: str = ""  # observedAt of numbers and choices, where the row has one
-    time_format: TimeFormat = "iso"
-    time_zone: str = "UTC"
+    time_format: TimeFormat = "iso"  # iso, unix, unix-ms, or as strptime has it
+    time_zone: str = "UTC"  # of times that don't say theirs
+
+    def needs(self) -> frozenset[str]:
+        """Columns that a file must have."""
+        named = [*_named(self.id), *(_named(self.time, whole=True) if self.time else ())]
+        for part in self.parts:
+            named += filter(None, (part.column, part.longitude, part.latitude))
+        return frozenset(named)
 
 
 class Map(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A whole map. `title` says for which file it was made."""
 
-    title: str
-    source: Source
-    readings: Readings | None = None
-    things: Things | None = None
+    title: str  # for which file it was made
+    source: Source  # how the file is read
+    readings: Readings | None = None  # rows are readings, or
+    things: Things | None = None  # rows are things
+
+    def needs(self) -> frozenset[str]:
+        """Columns that a file must have; a nested one as its path."""
+        rows = self.things or self.readings
+        return frozenset() if rows is None else rows.needs()
+
+
+def _named(text: str, whole: bool = False) -> list[str]:
+    """The {columns} in a text; `whole`: a text without braces is one."""
+    found = re.findall(r"\{([^{}]+)\}", text)
+    return found or ([text] if whole else [])
 
 
 def read_map(name: str) -> Map:

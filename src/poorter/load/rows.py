@@ -47,12 +47,13 @@ Taker = Callable[[int, Row], Taken]
 
 def make_taker(map_: Map, now_us: int) -> Taker:
     """The function that takes rows by this map."""
+    comma = map_.source.decimal == ","
     if map_.things is not None:
-        return _Things(map_.things, now_us).take
+        return _Things(map_.things, now_us, comma).take
     assert map_.readings is not None
     if map_.readings.wide is not None:
-        return _Wide(map_.readings, map_.readings.wide, now_us).take
-    return _Long(map_.readings, now_us).take
+        return _Wide(map_.readings, map_.readings.wide, now_us, comma).take
+    return _Long(map_.readings, now_us, comma).take
 
 
 class _Template:
@@ -76,6 +77,8 @@ class _Template:
             if value is None or value == "":
                 raise Invalid(f"{self.columns[position]} is empty")
             text = str(value).strip()
+            if not text.isprintable():
+                raise Invalid(f"{self.columns[position]} holds characters that can't be printed")
             parts[2 * position + 1] = quote(text, safe="") if self._encode else text
         filled = "".join(parts)
         if self._encode:
@@ -92,7 +95,8 @@ def _time_template(text: str) -> _Template:
 class _Long:
     """One row, one moment of one entity, one or more attributes."""
 
-    def __init__(self, map_: Readings, now_us: int) -> None:
+    def __init__(self, map_: Readings, now_us: int, comma: bool) -> None:
+        self._comma = comma
         self._id = _Template(map_.id, encode=True)
         self._time = _time_template(map_.time)
         self._single = self._time.columns[0] if map_.time == self._time.columns[0] else None
@@ -110,14 +114,19 @@ class _Long:
             return Taken([], None, 0, [_row_reject(line, row, wrong.detail)])
         taken = Taken([], None, 0, [])
         for value, missing in self._values:
-            _take_cell(taken, line, urn, at_us, value, missing, row.get(value.column), value.column)
+            cell = row.get(value.column)
+            if cell is None or cell == "" or (missing and str(cell).strip() in missing):
+                taken.missing += 1
+                continue
+            _take_cell(taken, line, urn, at_us, value, cell, value.column, self._comma)
         return taken
 
 
 class _Wide:
     """One row, one moment; one column, one entity."""
 
-    def __init__(self, map_: Readings, value: Value, now_us: int) -> None:
+    def __init__(self, map_: Readings, value: Value, now_us: int, comma: bool) -> None:
+        self._comma = comma
         self._time = _time_template(map_.time)
         self._moments = Moments(map_.time_format, map_.time_zone, now_us)
         self._id = map_.id
@@ -133,14 +142,18 @@ class _Wide:
         except CityError as wrong:
             return Taken([], None, 0, [_row_reject(line, row, wrong.detail)])
         taken = Taken([], None, 0, [])
-        urns = self._urns
+        urns, missing = self._urns, self._missing
         for column, cell in row.items():
             if column in urns:
                 urn = urns[column]
             else:
                 urn = urns[column] = self._urn(column)
-            if urn is not None:
-                _take_cell(taken, line, urn, at_us, self._value, self._missing, cell, column)
+            if urn is None:
+                continue
+            if cell is None or cell == "" or (missing and str(cell).strip() in missing):
+                taken.missing += 1
+                continue
+            _take_cell(taken, line, urn, at_us, self._value, cell, column, self._comma)
         return taken
 
     def _urn(self, column: str) -> str | None:
@@ -155,15 +168,12 @@ def _take_cell(
     urn: str,
     at_us: int,
     value: Value,
-    missing: frozenset[str],
     cell: Any,
     column: str,
+    comma: bool,
 ) -> None:
-    if cell is None or cell == "" or (missing and str(cell).strip() in missing):
-        taken.missing += 1
-        return
     try:
-        number = read_value(cell, value.kind)
+        number = read_value(cell, value.kind, comma)
         if value.kind != "text":
             if value.minimum is not None and number < value.minimum:
                 raise Invalid(f"under the minimum of {value.minimum:g}")
@@ -175,21 +185,34 @@ def _take_cell(
     taken.readings.append(Reading(urn, value.attribute, at_us, number, None, 0, value.unit))
 
 
-def read_value(cell: Any, kind: str) -> Any:
-    """A cell as number, whole number or text. Raises Invalid; NaN and infinities are no numbers."""
+#: 1.234,5 where the comma is the decimal mark
+_WITH_COMMA = re.compile(r"[+-]?(\d+|\d{1,3}(\.\d{3})+)(,\d*)?")
+
+
+def read_value(cell: Any, kind: str, comma: bool = False) -> Any:
+    """A cell as number, whole number or text. `comma`: it is the decimal mark.
+
+    Raises Invalid; NaN and infinities are no numbers, nor is what only Python reads as one.
+    """
     if kind == "text":
         text = str(cell).strip()
         if not text.isprintable():
             raise Invalid("holds characters that can't be printed, or is not UTF-8")
         return text
     if isinstance(cell, str):
+        if comma:
+            cell = _with_point(cell.strip())
+        if "_" in cell or not cell.isascii():
+            raise Invalid("not a number")
         try:
             return int(cell)
         except ValueError:
             pass
+    elif isinstance(cell, bool):
+        raise Invalid("not a number")
     try:
         number = float(cell)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise Invalid("not a number") from None
     if not math.isfinite(number):
         raise Invalid("not a finite number")
@@ -200,11 +223,18 @@ def read_value(cell: Any, kind: str) -> Any:
     return int(number) if number.is_integer() and abs(number) < 2**53 else number
 
 
+def _with_point(text: str) -> str:
+    if not _WITH_COMMA.fullmatch(text):
+        raise Invalid("not a number with a decimal comma")
+    return text.replace(".", "").replace(",", ".")
+
+
 class _Things:
     """One row, one entity."""
 
-    def __init__(self, map_: Things, now_us: int) -> None:
+    def __init__(self, map_: Things, now_us: int, comma: bool) -> None:
         self._map = map_
+        self._comma = comma
         self._id = _Template(map_.id, encode=True)
         self._time = _time_template(map_.time) if map_.time else None
         self._moments = Moments(map_.time_format, map_.time_zone, now_us)
@@ -221,7 +251,7 @@ class _Things:
             missing = 0
             for part in self._map.parts:
                 column = part.column or part.longitude
-                attribute = _attribute(part, row, at_us)
+                attribute = _attribute(part, row, at_us, self._comma)
                 if attribute is None:
                     missing += 1
                 else:
@@ -233,9 +263,9 @@ class _Things:
         return Taken([], Entity(urn, (self._map.type,), tuple(attributes)), missing, [])
 
 
-def _attribute(part: Part, row: Row, at_us: int | None) -> Attribute | None:
+def _attribute(part: Part, row: Row, at_us: int | None, comma: bool) -> Attribute | None:
     if part.kind == "point":
-        return _point(part, row)
+        return _point(part, row, comma)
     cell = row.get(part.column)
     if cell is None or cell == "" or str(cell) in part.missing:
         if part.required:
@@ -253,17 +283,17 @@ def _attribute(part: Part, row: Row, at_us: int | None) -> Attribute | None:
             raise Invalid(f"{cell!r:.60} is not among {', '.join(part.choices)}")
         return Attribute(part.attribute, chosen, observed_at_us=at_us)
     observed_at_us = at_us if part.kind in ("number", "integer") else None
-    value = read_value(cell, part.kind)
+    value = read_value(cell, part.kind, comma)
     return Attribute(part.attribute, value, observed_at_us=observed_at_us, unit_code=part.unit)
 
 
-def _point(part: Part, row: Row) -> Attribute | None:
+def _point(part: Part, row: Row, comma: bool) -> Attribute | None:
     cells = (row.get(part.longitude), row.get(part.latitude))
     if all(cell is None or cell == "" for cell in cells):
         if part.required:
             raise Invalid(f"{part.longitude} and {part.latitude} are empty")
         return None
-    position = [float(read_value(cell, "number")) for cell in cells]
+    position = [float(read_value(cell, "number", comma)) for cell in cells]
     shape = {"type": "Point", "coordinates": position}
     geometry = check_geometry(to_wgs84(shape, part.crs) if part.crs else shape)
     return Attribute(part.attribute, geometry, "GeoProperty")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -26,7 +27,7 @@ from poorter.city.errors import Invalid, NotFound
 from poorter.gate.permit import Permit
 from poorter.ledger.leaf import make_line
 from poorter.load.mapping import Map
-from poorter.load.rows import Reject, Taken, make_taker
+from poorter.load.rows import Reject, Row, Taken, make_taker
 from poorter.load.sources.opening import Numbered, open_rows
 from poorter.store.body import attribute_dict
 from poorter.store.contract import (
@@ -44,6 +45,8 @@ from poorter.store.contract import (
 
 BATCH = 5000
 IN_FLIGHT = 4
+#: formats whose rows all have the same columns
+WITH_HEADER = ("csv", "excel", "geopackage")
 Progress = Callable[[int, int, int], None]  # bytes read, bytes in all, rows
 
 
@@ -61,6 +64,10 @@ class Totals:
     rejects: int = 0
     done: bool = False
     resumed_at: int = 0
+    #: how long the rejects file was at that moment
+    rejects_bytes: int = 0
+    #: columns that the map names and no row has
+    unseen: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -93,6 +100,7 @@ class Load:
         self._rejects_path = rejects
         self._progress = progress
         self._flying: deque[Future[Committed]] = deque()
+        self._things: dict[str, int] = {}
         self.totals = Totals()
 
     def run(self) -> Totals:
@@ -100,11 +108,14 @@ class Load:
         committed before stands, and the next run goes on from there."""
         load_id = _identity(self._file, self._map)
         known = self._known(load_id)
-        skip = known["rows"] if known is not None and not known["done"] else 0
-        if skip and known is not None:
-            self.totals = Totals(**{**known, "resumed_at": skip})
+        skip, kept = 0, None
+        if known is not None and not known["done"]:
+            kept = known.get("rejects_bytes", 0)
+            if kept <= _size(self._rejects_path):  # else its refusals would be lost: from the start
+                skip = known["rows"]
+                self.totals = Totals(**{**known, "resumed_at": skip})
         with (
-            _Rejects(self._rejects_path, append=skip > 0) as rejects,
+            _Rejects(self._rejects_path, kept if skip else None) as rejects,
             open_rows(self._file, self._map) as opened,
         ):
             try:
@@ -128,16 +139,20 @@ class Load:
         take = make_taker(self._map, self._clock.now_us())
         batch = _Batch()
         totals = self.totals
+        unseen = set(self._map.needs())
         for number, (line, row) in enumerate(rows, 1):
-            if number <= skip:
-                if not isinstance(row, str):
-                    take(line, row)  # keeps track of the hour that comes twice
-                continue
-            totals.rows = number
             if isinstance(row, str):
                 taken = Taken([], None, 0, [Reject(line, "(row)", "", row)])
             else:
+                if unseen:
+                    unseen -= row.keys()
+                    self._check_columns(unseen, row)
                 taken = take(line, row)
+                if taken.thing is not None:
+                    taken = self._once(taken, taken.thing, number, line)
+            if number <= skip:
+                continue  # taken again for what it leaves: the hour that comes twice, ids seen
+            totals.rows = number
             totals.missing += taken.missing
             if taken.rejects:
                 totals.rejects += len(taken.rejects)
@@ -147,12 +162,32 @@ class Load:
             elif taken.thing is not None:
                 self._keep_thing(batch, taken.thing)
             if len(batch) >= BATCH:
+                totals.rejects_bytes = rejects.flush()
                 self._submit(load_id, batch)
                 batch = _Batch()
                 if self._progress is not None:
                     self._progress(opened.read_bytes(), opened.total_bytes, number)
+        totals.rejects_bytes = rejects.flush()
+        if totals.rows and self._map.source.format not in WITH_HEADER:
+            totals.unseen = sorted(unseen)
         if len(batch):
             self._submit(load_id, batch)
+
+    def _check_columns(self, unseen: set[str], row: Row) -> None:
+        """A table has the same columns in each row: what the first one lacks is not there."""
+        if unseen and self._map.source.format in WITH_HEADER:
+            raise Invalid(
+                f"{self._file.name} has no column {', '.join(sorted(unseen))}; "
+                f"it has {', '.join(row)}"[:1000]
+            )
+
+    def _once(self, taken: Taken, thing: Entity, number: int, line: int) -> Taken:
+        """One row for each thing: of two, each load would write the one and then the other."""
+        first = self._things.setdefault(thing.urn, number)
+        if first == number:
+            return taken
+        reason = f"row {first} has this id already"
+        return Taken([], None, 0, [Reject(line, "(id)", thing.urn, reason)])
 
     def _keep_thing(self, batch: _Batch, thing: Entity) -> None:
         """A thing that is there already exactly so is not written again."""
@@ -215,15 +250,17 @@ class Load:
 class _Rejects:
     """The rejects file; there only if something was refused."""
 
-    def __init__(self, path: Path, append: bool) -> None:
+    def __init__(self, path: Path, kept_bytes: int | None) -> None:
         self._path = path
-        self._append = append
+        self._kept_bytes = kept_bytes
         self._file: Any = None
         self._writer: Any = None
 
     def __enter__(self) -> _Rejects:
-        if not self._append:
+        if not self._kept_bytes:
             self._path.unlink(missing_ok=True)
+        else:  # what follows belongs to rows that come again
+            os.truncate(self._path, self._kept_bytes)
         return self
 
     def __exit__(
@@ -243,9 +280,17 @@ class _Rejects:
             value = reject.value.encode("utf-8", "backslashreplace").decode()
             self._writer.writerow((reject.line, reject.column, value, reject.reason))
 
+    def flush(self) -> int:
+        """Bring what was written to the disk, before the load says how far it is; its length."""
+        if self._file is None:
+            return self._kept_bytes or 0
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        return int(self._file.tell())
+
     def _open(self) -> None:
         try:
-            fresh = not (self._append and self._path.exists())
+            fresh = not self._kept_bytes
             self._file = self._path.open("a", encoding="utf-8", newline="")
         except OSError as wrong:
             raise Invalid(f"the rejects file can't be written: {wrong.strerror}") from None
@@ -254,15 +299,15 @@ class _Rejects:
             self._writer.writerow(("line", "column", "value", "reason"))
 
 
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0
+
+
 def _identity(file: Path, map_: Map) -> str:
-    """Of this content by this map: its size, first and last MiB, and the map."""
+    """Of this content by this map."""
     if not file.is_file():
         raise NotFound(f"{file} is not there")
-    size = file.stat().st_size
-    hashed = hashlib.sha256(str(size).encode())
     with file.open("rb") as opened:
-        hashed.update(opened.read(1024 * 1024))
-        opened.seek(max(0, size - 1024 * 1024))
-        hashed.update(opened.read())
+        hashed = hashlib.file_digest(opened, "sha256")
     hashed.update(msgspec.json.encode(map_))
     return hashed.hexdigest()[:40]

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: EUPL-1.2
-"""CSV, streaming. A row that is not UTF-8, or too short or long, is refused by its line."""
+"""CSV, streaming. A row that can't be read, or is too short or long, is refused by its line."""
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 from collections.abc import Iterator
@@ -13,52 +14,113 @@ from poorter.city.errors import Invalid
 from poorter.load.mapping import Source
 
 CELL_CHARS_MAX = 1024 * 1024
+LINE_CHARS_MAX = 16 * 1024 * 1024
+_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 def read_csv(path: Path, stream: BinaryIO, source: Source) -> Iterator[tuple[int, Any]]:
-    """(line, row) of each record; a text instead of a row says why it is refused."""
+    """(line, row) of each record; a text instead of a row says why it is refused.
+
+    Raises: Invalid for an empty file, one in another encoding, or a header that can't be used.
+    """
     csv.field_size_limit(CELL_CHARS_MAX)
-    wrapped = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
+    encoding = _encoding(path, stream, source.encoding)
+    wrapped = io.TextIOWrapper(stream, encoding=encoding, errors="surrogateescape", newline="")
     with wrapped as text:
-        yield from _records(path, text, source)
+        try:
+            yield from _records(path, _Lines(text), source)
+        except UnicodeError as wrong:
+            raise Invalid(f"{path.name} is not {source.encoding}: {wrong}") from None
 
 
-def _records(path: Path, text: io.TextIOWrapper, source: Source) -> Iterator[tuple[int, Any]]:
+def _encoding(path: Path, stream: BinaryIO, name: str) -> str:
+    try:
+        known = codecs.lookup(name)
+        "x".encode(known.name)  # not for bytes to bytes, such as base64
+    except LookupError:
+        raise Invalid(f"there is no text encoding {name!r:.60}") from None
+    if known.name != "utf-8":
+        return known.name
+    start = stream.peek(4)[:4] if isinstance(stream, io.BufferedReader) else b""
+    if start.startswith(_UTF16):
+        raise Invalid(f'{path.name} is UTF-16: say encoding = "utf-16" under [source]')
+    return "utf-8-sig"
+
+
+class _Lines:
+    """Lines of a text, each in memory only as far as a line may go."""
+
+    def __init__(self, text: io.TextIOWrapper) -> None:
+        self._text = text
+        self.number = 0
+        #: the last line that went on for too long, 0: none did
+        self.cut = 0
+
+    def __iter__(self) -> Iterator[str]:
+        while line := self._text.readline(LINE_CHARS_MAX):
+            self.number += 1
+            if len(line) == LINE_CHARS_MAX and not line.endswith(("\n", "\r")):
+                self.cut = self.number
+                while (rest := self._text.readline(LINE_CHARS_MAX)) and rest[-1] not in "\r\n":
+                    pass
+                line = "\n"
+            yield line
+
+
+def _records(path: Path, lines: _Lines, source: Source) -> Iterator[tuple[int, Any]]:
+    each = iter(lines)
     for _ in range(source.skip_lines):
-        text.readline()
-    reader = csv.reader(text, delimiter=source.separator)
+        next(each, None)
+    reader = csv.reader(each, delimiter=source.separator)
     header = source.header or _header(path, reader)
+    check_header(path, header)
     width = len(header)
     while True:
+        first, cut = lines.number + 1, lines.cut
         try:
             cells = next(reader)
         except StopIteration:
             return
         except csv.Error as wrong:
-            yield source.skip_lines + reader.line_num, f"not a CSV record: {wrong}"
+            yield lines.number, f"not a CSV record: {wrong}"
             continue
-        line = source.skip_lines + reader.line_num
-        if len(cells) != width:
+        if lines.cut != cut:
+            yield first, f"a line of over {LINE_CHARS_MAX} characters"
+        elif len(cells) != width:
             if cells:
-                yield line, f"{len(cells)} columns where the header has {width}"
-            continue
-        if not "".join(cells).isascii() and _has_surrogates(cells):
-            yield line, "not UTF-8"
-            continue
-        yield line, dict(zip(header, cells, strict=True))
+                yield (
+                    first,
+                    f"{len(cells)} columns where the header has {width}" + _to(first, lines),
+                )
+        elif not "".join(cells).isascii() and _has_surrogates(cells):
+            yield first, "not UTF-8" if source.encoding == "utf-8" else f"not {source.encoding}"
+        else:
+            yield first, dict(zip(header, cells, strict=True))
+
+
+def _to(first: int, lines: _Lines) -> str:
+    """A quote that nobody closes swallows the lines after it."""
+    if lines.number == first:
+        return ""
+    return f"; a quoted cell makes lines {first} to {lines.number} one record"
 
 
 def _header(path: Path, reader: Any) -> list[str]:
     try:
-        header = [name.strip() for name in next(reader)]
+        return [name.strip() for name in next(reader)]
     except StopIteration:
         raise Invalid(f"{path.name} is empty") from None
     except csv.Error as wrong:
         raise Invalid(f"{path.name}: its first line is no CSV header: {wrong}") from None
+
+
+def check_header(path: Path, header: list[str]) -> None:
+    """Raises Invalid for a column that is there twice, or that is no text."""
     twice = {name for name in header if header.count(name) > 1}
     if twice:
-        raise Invalid(f"{path.name} has two columns named {', '.join(sorted(twice))[:200]}")
-    return header
+        raise Invalid(f"{path.name} has two columns named {', '.join(sorted(twice))[:200]!r}")
+    if _has_surrogates(header):
+        raise Invalid(f"{path.name}: its header is not UTF-8: say the encoding under [source]")
 
 
 def _has_surrogates(cells: list[str]) -> bool:

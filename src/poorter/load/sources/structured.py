@@ -13,6 +13,7 @@ from poorter.city.errors import Invalid, TooLarge
 from poorter.load.mapping import Source
 
 WHOLE_BYTES_MAX = 512 * 1024 * 1024
+LINE_BYTES_MAX = 16 * 1024 * 1024
 _DEPTH_MAX = 8
 _decode = msgspec.json.Decoder().decode
 _CRS84 = ("CRS84", "EPSG::4326", "EPSG:4326")
@@ -73,7 +74,14 @@ def _whole(path: Path, stream: BinaryIO) -> Any:
 
 
 def _lines(stream: BinaryIO) -> Iterator[tuple[int, Any]]:
-    for number, line in enumerate(stream, 1):
+    number = 0
+    while line := stream.readline(LINE_BYTES_MAX):
+        number += 1
+        if len(line) == LINE_BYTES_MAX and not line.endswith(b"\n"):
+            while (rest := stream.readline(LINE_BYTES_MAX)) and not rest.endswith(b"\n"):
+                pass
+            yield number, f"a line of over {LINE_BYTES_MAX} bytes"
+            continue
         if not line.strip():
             continue
         try:

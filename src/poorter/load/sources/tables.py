@@ -14,6 +14,7 @@ from shapely.geometry import mapping
 from poorter.city.errors import CityError, Invalid, Unsupported
 from poorter.load.grids import to_wgs84
 from poorter.load.mapping import Source
+from poorter.load.sources.separated import check_header
 
 _WGS84 = 4326
 _ENVELOPE_BYTES = {0: 0, 1: 32, 2: 48, 3: 48, 4: 64}
@@ -35,10 +36,16 @@ def read_excel(path: Path, stream: BinaryIO, source: Source) -> Iterator[tuple[i
     if not rows:
         raise Invalid(f"{path.name}: the sheet {name} is empty")
     header = source.header or [str(cell).strip() for cell in rows[0]]
+    while header and not header[-1]:
+        header.pop()  # a sheet is as wide as its widest row
+    check_header(path, header)
     first = 0 if source.header else 1
     for number, cells in enumerate(rows[first:], source.skip_lines + first + 1):
-        if any(cell != "" for cell in cells):
-            yield number, dict(zip(header, cells, strict=False))
+        if any(cell != "" for cell in cells[len(header) :]):
+            yield number, f"more columns than the {len(header)} of the header"
+        elif any(cell != "" for cell in cells):
+            padded = [*cells, *[""] * (len(header) - len(cells))]
+            yield number, dict(zip(header, padded, strict=False))
 
 
 def read_geopackage(path: Path, stream: BinaryIO, source: Source) -> Iterator[tuple[int, Any]]:

@@ -41,6 +41,8 @@ def read_xml(path: Path, stream: BinaryIO, source: Source) -> Iterator[tuple[int
             _flatten(element, "", row)
             yield element.sourceline or 0, row
             element.clear()
+            while element.getprevious() is not None:
+                del element.getparent()[0]  # what was read takes no room any more
     except etree.XMLSyntaxError as wrong:
         raise Invalid(f"{path.name} is not well-formed XML: {wrong}") from None
 
