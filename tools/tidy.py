@@ -25,6 +25,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("store", "stream"),
     ("decide", "registers"),
     ("standards", "systems", "load"),
+    ("connections",),
     ("config", "handle", "founding", "running", "jobs"),
     ("offices",),
     ("web", "client"),
@@ -38,6 +39,7 @@ BROAD_EXCEPT = {
     "jobs.py",
     "server.py",
     "load/run.py",
+    "connections/run.py",
     "standards/ngsild/subscriptions/engine.py",
 }
 VAGUE_NAMES = re.compile(r"(helper|util|manager|common|misc|base)s?\.py\Z")

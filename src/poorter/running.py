@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from poorter.city.clock import Clock
 from poorter.config import Config
+from poorter.connections.run import Connections
 from poorter.decide.decisions import Decisions
 from poorter.decide.objection import Objections
 from poorter.gate.gate import Gate
@@ -59,6 +60,7 @@ class Running:
     pepper: bytes = field(repr=False)
     services: dict[str, Service]
     engine: Engine | None = None  # of subscriptions, once the city has an HTTP face
+    connections: Connections | None = None  # once it is served
 
     def city(self, processor: str, purpose: str) -> LocalCity:
         """The city handle of one (processor, purpose)."""

@@ -14,8 +14,11 @@ from starlette.types import ASGIApp
 
 from poorter.city.clock import Clock
 from poorter.config import Config
+from poorter.connections.model import read_connections
+from poorter.connections.run import Connections
 from poorter.identity.rates import Rates
 from poorter.jobs import Jobs
+from poorter.offices.devices import devices
 from poorter.running import Running, open_city
 from poorter.standards.http.asgi import Receive, Scope, Send
 from poorter.standards.http.asking import Asking
@@ -127,6 +130,8 @@ async def serve(
     tasks: list[asyncio.Task[None]] = []
     try:
         jobs.start()
+        running.connections = connect(running)
+        running.connections.start()
         if running.engine is not None:
             await running.engine.start()
         serving = asyncio.create_task(server.serve(), name="http")
@@ -142,9 +147,27 @@ async def serve(
         await asyncio.gather(*tasks, return_exceptions=True)
         if running.engine is not None:
             await running.engine.stop()
+        if running.connections is not None:
+            await running.connections.stop()
         await jobs.stop()
         await running.outgoing.close()
         running.close()
+
+
+def connect(running: Running) -> Connections:
+    """The connections of this city's folder. Raises Invalid for a file that is wrong."""
+    config = running.config
+    connections = Connections(
+        read_connections(config.folder),
+        config.folder,
+        config.city_id,
+        running.store,
+        running.gate,
+        running.outgoing,
+        running.clock,
+    )
+    connections.register(devices(running))
+    return connections
 
 
 async def _beside(work: Callable[[Running], Awaitable[None]], running: Running) -> None:

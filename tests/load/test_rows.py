@@ -283,16 +283,16 @@ def test_xml_from_outside_reads_no_files_and_swells_to_nothing(
 
 
 def test_the_hour_that_comes_twice_and_the_one_that_never_comes() -> None:
-    moments = Moments("%Y-%m-%d %H:%M", "Europe/Amsterdam", 2**60)
+    moments = Moments("%Y-%m-%d %H:%M", "Europe/Amsterdam", lambda: 2**60)
     first = moments.read("2025-10-26 02:30", "a")
     moments.read("2025-10-26 02:45", "a")
     second = moments.read("2025-10-26 02:30", "a")
     assert second - first == 3600 * 1_000_000
     with pytest.raises(Invalid, match="does not exist"):
         moments.read("2025-03-30 02:30", "a")
-    unix = Moments("unix", "UTC", 2**60)
+    unix = Moments("unix", "UTC", lambda: 2**60)
     assert unix.read("1767225600") == 1_767_225_600_000_000
-    iso = Moments("iso", "UTC", 2**60)
+    iso = Moments("iso", "UTC", lambda: 2**60)
     assert iso.read(datetime(2026, 1, 1, tzinfo=UTC)) == 1_767_225_600_000_000
 
 

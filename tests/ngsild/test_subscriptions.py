@@ -3,9 +3,6 @@
 
 import asyncio
 import json
-import shutil
-import socket
-import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.broker import mosquitto
 from tests.founded import OFFICERS
 from tests.ngsild.test_http import ID, V1, city, open_city, prop
 
@@ -294,28 +292,16 @@ def test_subscriptions_outlive_a_restart(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-@pytest.mark.skipif(shutil.which("mosquitto") is None, reason="mosquitto is not installed")
 def test_notifications_by_mqtt(tmp_path: Path) -> None:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
-    conf = tmp_path / "mosquitto.conf"
-    conf.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n")
-    broker = subprocess.Popen(["mosquitto", "-c", str(conf)], stderr=subprocess.DEVNULL)
     got: list[dict[str, Any]] = []
 
-    async def run() -> None:
+    async def run(port: int) -> None:
         import paho.mqtt.client as mqtt
         from paho.mqtt.enums import CallbackAPIVersion
 
         listener = mqtt.Client(CallbackAPIVersion.VERSION2)
         listener.on_message = lambda _c, _u, message: got.append(json.loads(message.payload))
-        for _ in range(100):
-            try:
-                listener.connect("127.0.0.1", port)
-                break
-            except OSError:
-                await asyncio.sleep(0.05)
+        listener.connect("127.0.0.1", port)
         listener.subscribe("city/#", qos=1)
         listener.loop_start()
         async with telling(tmp_path / "city") as (_, client):
@@ -334,11 +320,8 @@ def test_notifications_by_mqtt(tmp_path: Path) -> None:
         listener.loop_stop()
         listener.disconnect()
 
-    try:
-        asyncio.run(run())
-    finally:
-        broker.terminate()
-        broker.wait(10)
+    with mosquitto(tmp_path, "allow_anonymous true") as port:
+        asyncio.run(run(port))
     assert len(got) == 2
     assert {message["body"]["data"][0]["n"]["value"] for message in got} == {4}
     assert got[0]["metadata"]["Content-Type"] == "application/json"

@@ -30,7 +30,9 @@ from poorter.store.contract import PutRecord
 BY = "command line"
 
 
-def _with(arguments: argparse.Namespace, work: Callable[[Running], Awaitable[None]]) -> int:
+def with_city(arguments: argparse.Namespace, work: Callable[[Running], Awaitable[None]]) -> int:
+    """Do `work` with the city that the arguments name, then close it; 0."""
+
     async def run() -> None:
         running = await open_city(read_config(arguments.city), SystemClock())
         try:
@@ -59,7 +61,7 @@ def goals(arguments: argparse.Namespace) -> int:
                 if purpose.goal == goal.id:
                     print(f"  {purpose.id}: {purpose.title.en} ({purpose.legal_basis})")
 
-    return _with(arguments, work)
+    return with_city(arguments, work)
 
 
 def adopt(arguments: argparse.Namespace) -> int:
@@ -74,7 +76,7 @@ def adopt(arguments: argparse.Namespace) -> int:
         await running.registry.adopt(arguments.goal, vote, arguments.by)
         print(f"{arguments.goal} is adopted; policy version {running.gate.policy.version}")
 
-    return _with(arguments, work)
+    return with_city(arguments, work)
 
 
 def rescind(arguments: argparse.Namespace) -> int:
@@ -85,7 +87,7 @@ def rescind(arguments: argparse.Namespace) -> int:
         await running.registry.rescind(arguments.goal, arguments.by)
         print(f"{arguments.goal} is rescinded; nothing runs under it any more")
 
-    return _with(arguments, work)
+    return with_city(arguments, work)
 
 
 def grant(arguments: argparse.Namespace) -> int:
@@ -118,7 +120,7 @@ def grant(arguments: argparse.Namespace) -> int:
         await running.registry.put(parts, arguments.approved_by[0], "granted")
         print(f"{grant_id} until {arguments.days} days from now")
 
-    return _with(arguments, work)
+    return with_city(arguments, work)
 
 
 def officer(arguments: argparse.Namespace) -> int:
@@ -132,7 +134,7 @@ def officer(arguments: argparse.Namespace) -> int:
         await write(running, BY, f"officer {arguments.name}", "set", record)
         print(f"{arguments.name}: {password}   (shown once)")
 
-    return _with(arguments, work)
+    return with_city(arguments, work)
 
 
 def key(arguments: argparse.Namespace) -> int:
@@ -144,7 +146,7 @@ def key(arguments: argparse.Namespace) -> int:
         )
         print(f"{secret}   (shown once)")
 
-    return _with(arguments, work)
+    return with_city(arguments, work)
 
 
 def revoke(arguments: argparse.Namespace) -> int:
@@ -154,7 +156,7 @@ def revoke(arguments: argparse.Namespace) -> int:
         await revoke_key(running, arguments.id, BY)
         print(f"{arguments.id} is revoked")
 
-    return _with(arguments, work)
+    return with_city(arguments, work)
 
 
 def rotate(arguments: argparse.Namespace) -> int:
@@ -167,7 +169,7 @@ def rotate(arguments: argparse.Namespace) -> int:
         async def work(running: Running) -> None:
             await running.registry.put([], "rotation", "new key")
 
-        _with(arguments, work)
+        with_city(arguments, work)
     print(f"{entry.name} signs for {arguments.use} from now on; the old key still verifies")
     return 0
 
@@ -184,7 +186,7 @@ def systems(arguments: argparse.Namespace) -> int:
         added = await add_systems(running.registry, running.config, approvals)
         print(f"added: {', '.join(added) or 'nothing'}; goals wait for their vote: poorter goals")
 
-    return _with(arguments, work)
+    return with_city(arguments, work)
 
 
 async def _known_officer(running: Running, name: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from poorter import __version__
-from poorter.cli import city, govern, ledger, loading
+from poorter.cli import city, connecting, govern, ledger, loading
 
 Run = Callable[[argparse.Namespace], int]
 
@@ -24,6 +24,7 @@ def build_parser() -> argparse.ArgumentParser:
     _city_verbs(verbs)
     _govern_verbs(verbs)
     _loading_verbs(verbs)
+    _connecting_verbs(verbs)
     _ledger_verbs(verbs)
     return parser
 
@@ -118,6 +119,23 @@ def _loading_verbs(verbs: Verbs) -> None:
     )
     load.add_argument("--quiet", action="store_true", help="no progress bar")
     _verb(verbs, "maps", "The maps that come with Poorter.", loading.maps)
+
+
+def _connecting_verbs(verbs: Verbs) -> None:
+    _verb(verbs, "connections", "Check the files in connections/ and list them.", connecting.listed)
+    device = _verb(verbs, "device", "Register a device on the city's broker.", connecting.device)
+    device.add_argument("name", help="letters, digits, dots, dashes; its topics hold it")
+    device.add_argument("--revoke", action="store_true", help="take its key back instead")
+    broker = _verb(
+        verbs,
+        "broker",
+        "Write Mosquitto's passwords and rules: each device on its own topics only.",
+        connecting.broker,
+    )
+    broker.add_argument("folder", type=Path, help="where they go; include poorter.conf from there")
+    broker.add_argument(
+        "--key-file", type=Path, default=Path("keys/broker"), help="the city's own password there"
+    )
 
 
 def _ledger_verbs(verbs: Verbs) -> None:

@@ -53,6 +53,9 @@ CITY_TYPES = (
     "Road",
     "Water",
     "KeyPerformanceIndicator",
+    "Device",
+    "BikeHireDockingStation",
+    "GtfsStop",
 )
 
 _DATASETS = (
@@ -89,7 +92,7 @@ _DATASETS = (
         "Informatievoorziening",
         {
             f"record:{kind}": ()
-            for kind in ("officer", "invitation", "session", "credential", "draft")
+            for kind in ("officer", "invitation", "session", "credential", "draft", "device")
         },
         retention_days=400,
     ),

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from poorter.city.errors import Invalid
 from poorter.city.limits import FUTURE_SKEW_S_MAX
-from poorter.city.time import SECOND_US
+from poorter.city.time import DAY_US, SECOND_US
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -16,15 +17,22 @@ _CACHE_MAX = 50_000
 
 
 class Moments:
-    """Reads one kind of time. A repeated local hour is told apart by the order of the rows."""
+    """Reads one kind of time. A repeated local hour is told apart by the order of the rows.
 
-    def __init__(self, time_format: str, zone: str, now_us: int) -> None:
+    `now` gives microseconds UTC; what lies after it is refused, and what lies more than `late_us`
+    before it, where that is given.
+    """
+
+    def __init__(
+        self, time_format: str, zone: str, now: Callable[[], int], late_us: int | None = None
+    ) -> None:
         try:
             self._zone = ZoneInfo(zone)
         except (ZoneInfoNotFoundError, ValueError):
             raise Invalid(f"there is no time zone {zone!r}") from None
         self._format = time_format
-        self._latest_us = now_us + FUTURE_SKEW_S_MAX * SECOND_US
+        self._now = now
+        self._late_us = late_us
         self._cache: dict[str, int] = {}
         self._last: dict[str, datetime] = {}
 
@@ -36,8 +44,11 @@ class Moments:
             if known is not None:
                 return known
         at_us, certain = self._read(value, key)
-        if at_us > self._latest_us:
+        now_us = self._now()
+        if at_us > now_us + FUTURE_SKEW_S_MAX * SECOND_US:
             raise Invalid(f"{value} lies in the future")
+        if self._late_us is not None and at_us < now_us - self._late_us:
+            raise Invalid(f"{value} lies more than {self._late_us // DAY_US} days back")
         if text is not None and certain:
             if len(self._cache) >= _CACHE_MAX:
                 self._cache.clear()

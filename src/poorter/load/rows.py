@@ -43,17 +43,19 @@ class Taken:
 
 
 Taker = Callable[[int, Row], Taken]
+Now = Callable[[], int]
 
 
-def make_taker(map_: Map, now_us: int) -> Taker:
-    """The function that takes rows by this map."""
+def make_taker(map_: Map, now: Now, late_us: int | None = None) -> Taker:
+    """The function that takes rows by this map. Readings after `now()` are refused, and those more
+    than `late_us` before it where that is given."""
     comma = map_.source.decimal == ","
     if map_.things is not None:
-        return _Things(map_.things, now_us, comma).take
+        return _Things(map_.things, now, late_us, comma).take
     assert map_.readings is not None
     if map_.readings.wide is not None:
-        return _Wide(map_.readings, map_.readings.wide, now_us, comma).take
-    return _Long(map_.readings, now_us, comma).take
+        return _Wide(map_.readings, map_.readings.wide, now, late_us, comma).take
+    return _Long(map_.readings, now, late_us, comma).take
 
 
 class _Template:
@@ -95,12 +97,12 @@ def _time_template(text: str) -> _Template:
 class _Long:
     """One row, one moment of one entity, one or more attributes."""
 
-    def __init__(self, map_: Readings, now_us: int, comma: bool) -> None:
+    def __init__(self, map_: Readings, now: Now, late_us: int | None, comma: bool) -> None:
         self._comma = comma
         self._id = _Template(map_.id, encode=True)
         self._time = _time_template(map_.time)
         self._single = self._time.columns[0] if map_.time == self._time.columns[0] else None
-        self._moments = Moments(map_.time_format, map_.time_zone, now_us)
+        self._moments = Moments(map_.time_format, map_.time_zone, now, late_us)
         self._values = [(value, frozenset(value.missing)) for value in map_.values]
 
     def take(self, line: int, row: Row) -> Taken:
@@ -125,10 +127,12 @@ class _Long:
 class _Wide:
     """One row, one moment; one column, one entity."""
 
-    def __init__(self, map_: Readings, value: Value, now_us: int, comma: bool) -> None:
+    def __init__(
+        self, map_: Readings, value: Value, now: Now, late_us: int | None, comma: bool
+    ) -> None:
         self._comma = comma
         self._time = _time_template(map_.time)
-        self._moments = Moments(map_.time_format, map_.time_zone, now_us)
+        self._moments = Moments(map_.time_format, map_.time_zone, now, late_us)
         self._id = map_.id
         self._value = value
         self._missing = frozenset(value.missing)
@@ -232,12 +236,12 @@ def _with_point(text: str) -> str:
 class _Things:
     """One row, one entity."""
 
-    def __init__(self, map_: Things, now_us: int, comma: bool) -> None:
+    def __init__(self, map_: Things, now: Now, late_us: int | None, comma: bool) -> None:
         self._map = map_
         self._comma = comma
         self._id = _Template(map_.id, encode=True)
         self._time = _time_template(map_.time) if map_.time else None
-        self._moments = Moments(map_.time_format, map_.time_zone, now_us)
+        self._moments = Moments(map_.time_format, map_.time_zone, now, late_us)
 
     def take(self, line: int, row: Row) -> Taken:
         column = "(id)"

@@ -28,8 +28,8 @@ from poorter.gate.permit import Permit
 from poorter.ledger.leaf import make_line
 from poorter.load.mapping import Map
 from poorter.load.rows import Reject, Row, Taken, make_taker
+from poorter.load.sameness import is_there
 from poorter.load.sources.opening import Numbered, open_rows
-from poorter.store.body import attribute_dict
 from poorter.store.contract import (
     AppendLeaf,
     Change,
@@ -136,7 +136,7 @@ class Load:
         rejects: _Rejects,
         opened: Any,
     ) -> None:
-        take = make_taker(self._map, self._clock.now_us())
+        take = make_taker(self._map, self._clock.now_us)
         batch = _Batch()
         totals = self.totals
         unseen = set(self._map.needs())
@@ -190,19 +190,10 @@ class Load:
         return Taken([], None, 0, [Reject(line, "(id)", thing.urn, reason)])
 
     def _keep_thing(self, batch: _Batch, thing: Entity) -> None:
-        """A thing that is there already exactly so is not written again."""
-        try:
-            permit = self._permits("read")
-            present = self._store.decode(self._store.entity(permit, thing.urn))
-        except NotFound:
+        if is_there(self._store, self._permits("read"), thing):
+            self.totals.things_same += 1
+        else:
             batch.things.append(thing)
-            return
-        for attribute in thing.attributes:
-            kept = present.get(attribute.name)
-            if kept is None or attribute_dict(kept) != attribute_dict(attribute):
-                batch.things.append(thing)
-                return
-        self.totals.things_same += 1
 
     def _submit(self, load_id: str, batch: _Batch) -> None:
         self._settle(IN_FLIGHT - 1)

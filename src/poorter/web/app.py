@@ -15,6 +15,7 @@ from poorter.running import Running
 from poorter.standards.operations.app import Operations
 from poorter.standards.proofs.app import Proofs
 from poorter.web import (
+    connecting,
     contest,
     control,
     entering,
@@ -50,6 +51,7 @@ TABLE: tuple[tuple[str, tuple[str, ...], Handler], ...] = (
     ("control/advice/{id}", ("POST",), governing.decide),
     ("control/mandates/{id}", ("POST",), governing.turn),
     ("control/objections/{id}", ("POST",), governing.answer),
+    ("control/connections", ("GET", "POST"), connecting.page),
     ("control/keys", ("GET", "POST"), offices.keys),
     ("control/grants", ("GET", "POST"), offices.grants),
     ("control/officers", ("GET", "POST"), offices.officers),

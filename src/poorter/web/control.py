@@ -17,6 +17,7 @@ from poorter.decide.stamp import report
 from poorter.store.contract import Record
 from poorter.systems.shape import Feed, Incident
 from poorter.web.charting import Ahead, Happening, draw_line, draw_timeline
+from poorter.web.connecting import standings
 from poorter.web.drawing import draw_map
 from poorter.web.page import Visit
 from poorter.web.resident import goal_views, name_of
@@ -55,6 +56,7 @@ async def room(visit: Visit) -> Response:
         places=places,
         streets=streets,
         feeds=_feeds(visit),
+        connections=standings(visit),
         thing=_thing(visit, chosen) if chosen else None,
         mandates=[_mandate(visit, m) for m in visit.running.decisions.mandates.values()],
         goals=goal_views(visit),

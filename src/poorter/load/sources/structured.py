@@ -15,6 +15,7 @@ from poorter.load.mapping import Source
 WHOLE_BYTES_MAX = 512 * 1024 * 1024
 LINE_BYTES_MAX = 16 * 1024 * 1024
 _DEPTH_MAX = 8
+_NAMED_MAX = 4
 _decode = msgspec.json.Decoder().decode
 _CRS84 = ("CRS84", "EPSG::4326", "EPSG:4326")
 
@@ -93,13 +94,18 @@ def _lines(stream: BinaryIO) -> Iterator[tuple[int, Any]]:
 
 
 def flat(record: Mapping[str, Any], prefix: str = "", depth: int = 0) -> dict[str, Any]:
-    """Nested objects as dotted names; a GeoJSON geometry stays whole, lists too."""
+    """Nested objects as dotted names. A GeoJSON geometry stays whole, and so does a list; the first
+    objects of one have names too (`name.0.text`)."""
     row: dict[str, Any] = {}
     for name, value in record.items():
         key = f"{prefix}{name}"
         geometry = isinstance(value, Mapping) and "coordinates" in value and "type" in value
         if isinstance(value, Mapping) and not geometry and depth < _DEPTH_MAX:
             row.update(flat(value, f"{key}.", depth + 1))
-        else:
-            row[key] = value
+            continue
+        row[key] = value
+        if isinstance(value, list) and depth < _DEPTH_MAX:
+            for place, one in enumerate(value[:_NAMED_MAX]):
+                if isinstance(one, Mapping):
+                    row.update(flat(one, f"{key}.{place}.", depth + 1))
     return row
