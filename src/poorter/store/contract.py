@@ -19,7 +19,7 @@ from poorter.city.query import HistoryQuery, Query
 from poorter.gate.permit import Permit
 from poorter.ledger.lines import KeptLine, SealedLine
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 
 @dataclass(frozen=True, slots=True)

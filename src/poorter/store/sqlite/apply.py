@@ -7,7 +7,7 @@ Runs on the writer's thread only, so its caches of ids need no lock. Whoever rol
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import apsw
@@ -20,6 +20,7 @@ from poorter.ledger.lines import NO_LINE, commitment_of, complete, pack_kept
 from poorter.store import contract as c
 from poorter.store.sqlite.entities import Entities, Outbox
 from poorter.store.sqlite.readings import Readings
+from poorter.store.sqlite.rows import Rows
 
 _encode = msgspec.json.Encoder().encode
 
@@ -31,8 +32,9 @@ class Applier:
         self._run = connection.execute
         self._many = connection.executemany
         self.outbox = Outbox()
-        self.entities = Entities(connection, self.outbox)
-        self.readings = Readings(connection, self.entities, self.outbox)
+        self.rows = Rows(connection)
+        self.entities = Entities(connection, self.rows, self.outbox)
+        self.readings = Readings(connection, self.rows, self.entities, self.outbox)
         self._leaf = self._one("SELECT coalesce(max(idx) + 1, 0) FROM leaf")
         self._ops: dict[type, Callable[[Any, Permit, int], Any]] = {
             c.Create: self.entities.create,
@@ -55,8 +57,26 @@ class Applier:
         """Write one op; its result as `Committed` describes. Raises what the contract names."""
         return self._ops[type(op)](op, permit, now_us)
 
+    def fetch(self, ops: Iterable[c.Op]) -> None:
+        """Get to know all entities that `ops` name, in one go rather than one by one."""
+        urns: list[str] = []
+        for op in ops:
+            if isinstance(op, c.SetAttributes | c.Delete | c.DeleteAttribute):
+                urns.append(op.urn)
+            elif isinstance(op, c.Create | c.Put | c.Replace):
+                urns.append(op.entity.urn)
+            elif isinstance(op, c.Observe):
+                urns += [reading.urn for reading in op.readings]
+        self.rows.fetch(dict.fromkeys(urns))
+
+    def flush(self) -> None:
+        """Write what is pending, before it is read or committed."""
+        self.rows.flush()
+        self.entities.flush()
+
     def forget(self) -> None:
         """After a rollback: nothing cached is to be trusted, events of the change are void."""
+        self.rows.forget()
         self.entities.forget()
         self.outbox.pending.clear()
         self._leaf = self._one("SELECT coalesce(max(idx) + 1, 0) FROM leaf")

@@ -13,13 +13,18 @@ import msgspec
 from poorter.city.entity import Attribute, Entity
 from poorter.city.errors import Conflict, Denied, NotFound, TooLarge
 from poorter.city.limits import ENTITY_ATTRIBUTES_MAX
-from poorter.city.place import bounds
 from poorter.gate.permit import Permit, TypeRule
 from poorter.store import contract as c
-from poorter.store.body import encode_attribute
+from poorter.store.sqlite.rows import Known, Rows
 
-_CACHE_MAX = 200_000
 _encode = msgspec.json.Encoder().encode
+#: what was observed at a moment of its own; the same word on the same moment again is nothing
+_OBSERVED = (
+    "INSERT INTO history SELECT ?1, ?2, coalesce(max(sequence) + 1, 0), ?3, 0, ?4 "
+    "FROM history WHERE attribute = ?1 AND observed_us = ?2 "
+    "HAVING coalesce((SELECT value FROM history WHERE attribute = ?1 AND "
+    "observed_us = ?2 ORDER BY sequence DESC LIMIT 1) IS NOT ?4, 1)"
+)
 
 
 @dataclass(slots=True)
@@ -45,334 +50,205 @@ def history_value(value: Any) -> Any:
 class Entities:
     """Writes entities and attribute instances."""
 
-    def __init__(self, connection: apsw.Connection, outbox: Outbox) -> None:
-        self._run = connection.execute
+    def __init__(self, connection: apsw.Connection, rows: Rows, outbox: Outbox) -> None:
+        self._run_many = connection.executemany
+        self._rows = rows
         self._outbox = outbox
-        self._names: dict[str, int] = {}
-        self._entities: dict[str, tuple[int, tuple[str, ...]]] = {}
+        self._history: list[tuple[int, int, int, Any]] = []
         #: What Readings remembers by (urn, name, datasetId); writes here make it untrue.
         self.remembered: dict[tuple[str, str, str | None], Any] = {}
 
     def forget(self) -> None:
-        """Drop cached ids."""
-        self._names.clear()
-        self._entities.clear()
+        """After a rollback: nothing remembered is to be trusted, nothing pending to be written."""
         self.remembered.clear()
+        self._history.clear()
+
+    def flush(self) -> None:
+        """Write the history that is pending."""
+        if self._history:
+            self._run_many(_OBSERVED, self._history)
+            self._history.clear()
 
     # -- ops ---------------------------------------------------------------------------------
 
     def create(self, op: c.Create, permit: Permit, now_us: int) -> int:
         """A new entity; its version."""
         _check(permit, op.entity.types, op.entity.attributes)
-        if self.find(op.entity.urn) is not None:
+        if self._rows.find(op.entity.urn) is not None:
             raise Conflict(f"{op.entity.urn} is there already")
         return self._write_whole(op.entity, now_us)
 
     def put(self, op: c.Put, permit: Permit, now_us: int) -> tuple[int, bool]:
         """Upsert; (version, whether it is new)."""
-        _check(permit, op.entity.types, op.entity.attributes)
-        found = self.find(op.entity.urn)
-        if found is None:
-            return self._write_whole(op.entity, now_us), True
-        self._rule(permit, found[1])
+        entity = op.entity
+        _check(permit, entity.types, entity.attributes)
+        known = self._rows.find(entity.urn)
+        if known is None:
+            return self._write_whole(entity, now_us), True
+        rule = _rule(permit, known.types)
         if op.replace:
-            return self._replace_whole(op.entity, found, permit, now_us), False
-        types = tuple(dict.fromkeys((*found[1], *op.entity.types)))
-        if types != found[1]:
-            self._set_types(found[0], op.entity.urn, types)
-        if op.entity.scopes:
-            self._set_scopes(found[0], op.entity.scopes, False)
-        self._write_attributes(found[0], op.entity.urn, op.entity.attributes, now_us)
-        version = self._touch(found[0], now_us)
-        self._note("attributes", op.entity.urn, types, op.entity.attributes)
+            return self._replace_whole(entity, known, rule, now_us), False
+        types = known.types
+        if entity.types != types:
+            types = tuple(dict.fromkeys((*types, *entity.types)))
+        scopes = " ".join(entity.scopes) or known.scopes
+        version = self._write(known, types, scopes, entity.attributes, now_us)
+        self._note("attributes", entity.urn, types, entity.attributes)
         return version, False
 
     def replace(self, op: c.Replace, permit: Permit, now_us: int) -> int:
         """The entity becomes exactly this; its version."""
         _check(permit, op.entity.types, op.entity.attributes)
-        found = self.find(op.entity.urn)
-        if found is None:
+        known = self._rows.find(op.entity.urn)
+        if known is None:
             raise NotFound(f"{op.entity.urn} is not there")
-        self._rule(permit, found[1])
-        return self._replace_whole(op.entity, found, permit, now_us)
+        return self._replace_whole(op.entity, known, _rule(permit, known.types), now_us)
 
     def set_attributes(
         self, op: c.SetAttributes, permit: Permit, now_us: int
     ) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """(written names, names not written)."""
-        entity, types = self._must_find(op.urn, permit)
-        rule = self._rule(permit, types)
+        known, rule = self._must_find(op.urn, permit)
         if not all(rule.covers(a.name) for a in op.attributes):
             raise Denied
-        if op.expect is not None:
-            (version,) = next(self._run("SELECT version FROM entity WHERE id = ?", (entity,)))
-            if version != op.expect:
-                raise Conflict(f"{op.urn} is at version {version}, not {op.expect}")
+        if op.expect is not None and known.version != op.expect:
+            raise Conflict(f"{op.urn} is at version {known.version}, not {op.expect}")
         chosen = op.attributes
         if op.mode != "append":
             want = op.mode == "update"
-            chosen = tuple(a for a in chosen if self._is_there(entity, a) == want)
-        self._write_attributes(entity, op.urn, chosen, now_us)
-        if op.add_types:
-            types = self._more_types(entity, op, permit, types)
-        if op.scopes is not None:
-            self._set_scopes(entity, op.scopes, op.mode == "keep")
+            chosen = tuple(a for a in chosen if self._is_there(known, a) == want)
+        types = _more_types(known, op, permit) if op.add_types else known.types
         if chosen or op.add_types or op.scopes is not None:
-            self._touch(entity, now_us)
+            scopes = _scopes(known, op)
+            self._write(known, types, scopes, chosen, now_us)
             self._note("attributes", op.urn, types, chosen)
-        left = tuple(a.name for a in op.attributes if a not in chosen)
-        return tuple(a.name for a in chosen), left
+        written = tuple([a.name for a in chosen])
+        if chosen is op.attributes:
+            return written, ()
+        return written, tuple([a.name for a in op.attributes if a not in chosen])
 
     def delete(self, op: c.Delete, permit: Permit, now_us: int) -> None:
         """The entity goes, its history stays."""
-        found = self.find(op.urn)
-        if found is None or permit.rule_of(found[1]) is None:
+        known = self._rows.find(op.urn)
+        if known is None or permit.rule_of(known.types) is None:
             if op.missing_ok:
                 return
             raise NotFound(f"{op.urn} is not there")
-        entity, types = found
-        self._rule(permit, types)
-        self._drop_attributes(entity)
-        list(
-            self._run("UPDATE entity SET live = 0, modified_us = ? WHERE id = ?", (now_us, entity))
-        )
-        self._drop_types(op.urn, types)
-        self._entities.pop(op.urn, None)
-        self._outbox.add("deleted", op.urn, types, ())
+        self.remembered.clear()  # rare enough not to look for the ones
+        self._rows.delete(known, now_us)
+        self._outbox.add("deleted", op.urn, known.types, ())
 
     def delete_attribute(self, op: c.DeleteAttribute, permit: Permit, now_us: int) -> None:
         """One instance or all instances of an attribute go."""
-        entity, types = self._must_find(op.urn, permit)
-        if not self._rule(permit, types).covers(op.name):
+        known, rule = self._must_find(op.urn, permit)
+        if not rule.covers(op.name):
             raise NotFound(f"{op.urn} has no {op.name}")
-        sql = "SELECT id FROM attribute WHERE entity = ? AND name = ? AND live"
-        values: tuple[Any, ...] = (entity, self.name_id(op.name))
-        if not op.every_instance:
-            sql += " AND dataset = ?"
-            values += (op.dataset_id or "",)
-        gone = [row[0] for row in self._run(sql, values)]
+        key = self._rows.key(op.name, op.dataset_id)
+        gone = [key]
+        if op.every_instance:
+            name = self._rows.name_id(op.name)
+            gone = [
+                k for k in known.instances if k == name or (isinstance(k, tuple) and k[0] == name)
+            ]
+        gone = [key for key in gone if known.instances.get(key, 0) > 0]
         if not gone:
             raise NotFound(f"{op.urn} has no {op.name}")
-        for instance in gone:
-            self._drop(instance)
-        self._touch(entity, now_us)
-        self._outbox.add("attributes", op.urn, types, (op.name,))
+        self.remembered.clear()
+        for key in gone:
+            self._rows.drop(known, key)
+        self._rows.touch(known, now_us)
+        self._outbox.add("attributes", op.urn, known.types, (op.name,))
 
     # -- parts -------------------------------------------------------------------------------
 
-    def find(self, urn: str) -> tuple[int, tuple[str, ...]] | None:
-        """(row id, types) of a live entity."""
-        found = self._entities.get(urn)
-        if found is None:
-            row = next(
-                self._run("SELECT id, types FROM entity WHERE urn = ? AND live", (urn,)), None
-            )
-            if row is None:
-                return None
-            if len(self._entities) >= _CACHE_MAX:
-                self._entities.clear()
-            found = self._entities[urn] = (row[0], tuple(row[1].split(" ")))
-        return found
-
-    def name_id(self, name: str) -> int:
-        """The small number that stands for a name."""
-        number = self._names.get(name)
-        if number is None:
-            list(self._run("INSERT OR IGNORE INTO name (name) VALUES (?)", (name,)))
-            (number,) = next(self._run("SELECT id FROM name WHERE name = ?", (name,)))
-            self._names[name] = number
-        return number
-
-    def new_entity(self, urn: str, types: tuple[str, ...], scopes: str, now_us: int) -> int:
-        """A row for a new (or once deleted) entity; its row id."""
-        row = next(
-            self._run(
-                "INSERT INTO entity (urn, types, scopes, version, created_us, modified_us) "
-                "VALUES (?, ?, ?, 1, ?, ?) ON CONFLICT (urn) DO UPDATE SET types = excluded.types,"
-                " scopes = excluded.scopes, version = version + 1, live = 1,"
-                " created_us = excluded.created_us, modified_us = excluded.modified_us"
-                " RETURNING id",
-                (urn, " ".join(types), scopes, now_us, now_us),
-            )
-        )
-        entity = int(row[0])
-        self._add_types(entity, urn, types)
-        return entity
-
-    def write_state(self, entity: int, attribute: Attribute, now_us: int) -> int:
-        """Write one instance; its row id. History is the caller's business."""
-        value = attribute.value
-        number = text = None
-        if attribute.kind == "Property":
-            if isinstance(value, int | float) and not isinstance(value, bool):
-                number = float(value)
-            elif isinstance(value, str) and len(value) <= 256:
-                text = value
-        elif attribute.kind == "Relationship" and isinstance(value, str):
-            text = value
-        row = next(
-            self._run(
-                "INSERT INTO attribute (entity, name, dataset, body, num, txt, observed_us, "
-                "created_us, modified_us) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) "
-                "ON CONFLICT (entity, name, dataset) DO UPDATE SET body = excluded.body, "
-                "num = excluded.num, txt = excluded.txt, observed_us = excluded.observed_us, "
-                "created_us = CASE WHEN live THEN created_us ELSE excluded.created_us END, "
-                "modified_us = excluded.modified_us, live = 1 RETURNING id",
-                (
-                    entity,
-                    self.name_id(attribute.name),
-                    attribute.dataset_id or "",
-                    encode_attribute(attribute),
-                    number,
-                    text,
-                    attribute.observed_at_us,
-                    now_us,
-                    now_us,
-                ),
-            )
-        )
-        instance = int(row[0])
-        if attribute.kind == "GeoProperty":
-            self._place(instance, attribute)
-        return instance
-
     def _write_whole(self, entity: Entity, now_us: int) -> int:
-        row = self.new_entity(entity.urn, entity.types, " ".join(entity.scopes), now_us)
-        self._write_attributes(row, entity.urn, entity.attributes, now_us)
+        known = self._rows.add(entity.urn, entity.types, " ".join(entity.scopes), now_us)
+        self._write_attributes(known, entity.attributes, known.version, now_us)
         self._note("entity", entity.urn, entity.types, entity.attributes)
-        (version,) = next(self._run("SELECT version FROM entity WHERE id = ?", (row,)))
-        return int(version)
+        return known.version
 
-    def _replace_whole(
-        self, entity: Entity, found: tuple[int, tuple[str, ...]], permit: Permit, now_us: int
-    ) -> int:
-        row, types = found
-        keep = {(self.name_id(a.name), a.dataset_id or "") for a in entity.attributes}
-        rule = self._rule(permit, types)
-        gone = self._run(
-            "SELECT a.id, a.name, a.dataset, n.name FROM attribute a JOIN name n ON n.id = a.name "
-            "WHERE a.entity = ? AND a.live",
-            (row,),
+    def _replace_whole(self, entity: Entity, known: Known, rule: TypeRule, now_us: int) -> int:
+        rows = self._rows
+        keep = {rows.key(a.name, a.dataset_id) for a in entity.attributes}
+        gone = [k for k, row in known.instances.items() if row > 0 and k not in keep]
+        gone = [key for key in gone if rule.covers(rows.name_of(key))]
+        for key in gone:
+            rows.drop(known, key)
+        if gone:
+            self.remembered.clear()
+        version = self._write(
+            known, entity.types, " ".join(entity.scopes), entity.attributes, now_us
         )
-        for instance, name, dataset, text in list(gone):
-            if (name, dataset) not in keep and rule.covers(text):
-                self._drop(instance)
-        if entity.types != types:
-            self._set_types(row, entity.urn, entity.types)
-        list(self._run("UPDATE entity SET scopes = ? WHERE id = ?", (" ".join(entity.scopes), row)))
-        self._write_attributes(row, entity.urn, entity.attributes, now_us)
         self._note("entity", entity.urn, entity.types, entity.attributes)
-        return self._touch(row, now_us)
+        return version
+
+    def _write(
+        self,
+        known: Known,
+        types: tuple[str, ...],
+        scopes: str,
+        attributes: tuple[Attribute, ...],
+        now_us: int,
+    ) -> int:
+        """Write what changes of an entity under its next version. The entity's own row only where
+        it must be: with attributes, theirs tell the version."""
+        version = known.version + 1
+        if types != known.types or scopes != known.scopes or not attributes:
+            if types != known.types:
+                self._rows.set_types(known, types)
+            known.scopes = scopes
+            self._rows.touch(known, now_us)
+        self._write_attributes(known, attributes, version, now_us)
+        return version
 
     def _write_attributes(
-        self, entity: int, urn: str, attributes: Iterable[Attribute], now_us: int
+        self, known: Known, attributes: Iterable[Attribute], version: int, now_us: int
     ) -> None:
         for attribute in attributes:
-            self.remembered.pop((urn, attribute.name, attribute.dataset_id), None)
-            instance = self.write_state(entity, attribute, now_us)
-            observed_us = attribute.observed_at_us
-            if observed_us is None:
-                continue  # without a moment of its own it is state, not an observation
-            list(
-                self._run(
-                    "INSERT INTO history SELECT ?1, ?2, coalesce(max(sequence) + 1, 0), ?3, 0, ?4 "
-                    "FROM history WHERE attribute = ?1 AND observed_us = ?2 "
-                    "HAVING coalesce((SELECT value FROM history WHERE attribute = ?1 AND "
-                    "observed_us = ?2 ORDER BY sequence DESC LIMIT 1) IS NOT ?4, 1)",
-                    (instance, observed_us, now_us, history_value(attribute.value)),
-                )
-            )
+            if self.remembered:
+                self.remembered.pop((known.urn, attribute.name, attribute.dataset_id), None)
+            row = self._rows.put(known, attribute, version, now_us)
+            if attribute.observed_at_us is not None:  # else it is state, not an observation
+                value = history_value(attribute.value)
+                self._history.append((row, attribute.observed_at_us, now_us, value))
 
-    def _place(self, instance: int, attribute: Attribute) -> None:
-        west, south, east, north = bounds(attribute.value)
-        list(
-            self._run(
-                "INSERT OR REPLACE INTO place VALUES (?, ?, ?, ?, ?)",
-                (instance, west, east, south, north),
-            )
-        )
+    def _is_there(self, known: Known, attribute: Attribute) -> bool:
+        key = self._rows.key(attribute.name, attribute.dataset_id)
+        return known.instances.get(key, 0) > 0
 
-    def _touch(self, entity: int, now_us: int) -> int:
-        row = next(
-            self._run(
-                "UPDATE entity SET version = version + 1, modified_us = ? WHERE id = ? "
-                "RETURNING version",
-                (now_us, entity),
-            )
-        )
-        return int(row[0])
-
-    def touch(self, entity: int, now_us: int) -> None:
-        """The entity changed: a version more."""
-        self._touch(entity, now_us)
-
-    def _is_there(self, entity: int, attribute: Attribute) -> bool:
-        rows = self._run(
-            "SELECT 1 FROM attribute WHERE entity = ? AND name = ? AND dataset = ? AND live",
-            (entity, self.name_id(attribute.name), attribute.dataset_id or ""),
-        )
-        return next(rows, None) is not None
-
-    def _drop_attributes(self, entity: int) -> None:
-        rows = self._run("SELECT id FROM attribute WHERE entity = ? AND live", (entity,))
-        for (instance,) in list(rows):
-            self._drop(instance)
-
-    def _drop(self, instance: int) -> None:
-        self.remembered.clear()  # rare enough not to look for the one
-        list(self._run("UPDATE attribute SET live = 0 WHERE id = ?", (instance,)))
-        list(self._run("DELETE FROM place WHERE id = ?", (instance,)))
-
-    def _set_types(self, entity: int, urn: str, types: tuple[str, ...]) -> None:
-        list(self._run("UPDATE entity SET types = ? WHERE id = ?", (" ".join(types), entity)))
-        list(self._run("DELETE FROM entity_type WHERE urn = ? AND entity = ?", (urn, entity)))
-        self._add_types(entity, urn, types)
-        self._entities.pop(urn, None)
-
-    def _more_types(
-        self, entity: int, op: c.SetAttributes, permit: Permit, types: tuple[str, ...]
-    ) -> tuple[str, ...]:
-        if any(permit.rule(name) is None for name in op.add_types):
-            raise Denied
-        more = tuple(dict.fromkeys((*types, *op.add_types)))
-        if more != types:
-            self._set_types(entity, op.urn, more)
-        return more
-
-    def _set_scopes(self, entity: int, scopes: tuple[str, ...], beside: bool) -> None:
-        if beside:
-            (text,) = next(self._run("SELECT scopes FROM entity WHERE id = ?", (entity,)))
-            scopes = tuple(dict.fromkeys((*text.split(), *scopes)))
-        list(self._run("UPDATE entity SET scopes = ? WHERE id = ?", (" ".join(scopes), entity)))
-
-    def _add_types(self, entity: int, urn: str, types: tuple[str, ...]) -> None:
-        for name in types:
-            list(
-                self._run(
-                    "INSERT OR REPLACE INTO entity_type VALUES (?, ?, ?)", (name, urn, entity)
-                )
-            )
-
-    def _drop_types(self, urn: str, types: tuple[str, ...]) -> None:
-        for name in types:
-            list(self._run("DELETE FROM entity_type WHERE type = ? AND urn = ?", (name, urn)))
-
-    def _must_find(self, urn: str, permit: Permit) -> tuple[int, tuple[str, ...]]:
-        found = self.find(urn)
-        if found is None or permit.rule_of(found[1]) is None:
+    def _must_find(self, urn: str, permit: Permit) -> tuple[Known, TypeRule]:
+        known = self._rows.find(urn)
+        rule = None if known is None else permit.rule_of(known.types)
+        if known is None or rule is None:
             raise NotFound(f"{urn} is not there")
-        return found
-
-    def _rule(self, permit: Permit, types: tuple[str, ...]) -> TypeRule:
-        rule = permit.rule_of(types)
-        if rule is None:
-            raise Denied
-        return rule
+        return known, rule
 
     def _note(
         self, kind: str, urn: str, types: tuple[str, ...], attributes: tuple[Attribute, ...]
     ) -> None:
-        self._outbox.add(kind, urn, types, tuple(dict.fromkeys(a.name for a in attributes)))
+        names = tuple(dict.fromkeys([a.name for a in attributes]))
+        self._outbox.add(kind, urn, types, names)
+
+
+def _rule(permit: Permit, types: tuple[str, ...]) -> TypeRule:
+    rule = permit.rule_of(types)
+    if rule is None:
+        raise Denied
+    return rule
+
+
+def _more_types(known: Known, op: c.SetAttributes, permit: Permit) -> tuple[str, ...]:
+    if any(permit.rule(name) is None for name in op.add_types):
+        raise Denied
+    return tuple(dict.fromkeys((*known.types, *op.add_types)))
+
+
+def _scopes(known: Known, op: c.SetAttributes) -> str:
+    if op.scopes is None:
+        return known.scopes
+    if op.mode == "keep":
+        return " ".join(dict.fromkeys((*known.scopes.split(), *op.scopes)))
+    return " ".join(op.scopes)
 
 
 def _check(permit: Permit, types: tuple[str, ...], attributes: tuple[Attribute, ...]) -> None:

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable, Sequence
 import apsw
 
 from poorter.store import contract as c
-from poorter.store.sqlite.entities import Entities
 from poorter.store.sqlite.reading import whole_entity
 from poorter.store.sqlite.recent import Recent
+from poorter.store.sqlite.rows import Rows
 
 Listener = Callable[[Sequence[c.Changed]], None]
 
@@ -47,9 +47,9 @@ class Watching:
 class Images:
     """Takes images for the writer, inside its transaction."""
 
-    def __init__(self, connection: apsw.Connection, entities: Entities, recent: Recent) -> None:
+    def __init__(self, connection: apsw.Connection, rows: Rows, recent: Recent) -> None:
         self._connection = connection
-        self._entities = entities
+        self._rows = rows
         self._recent = recent
         self._group: dict[str, c.StoredEntity | None] = {}
         self.watching: list[Watching] = []
@@ -70,6 +70,7 @@ class Images:
 
     def after(self, urns: Iterable[str]) -> dict[str, c.StoredEntity | None]:
         """The same entities as they have become."""
+        self._rows.flush()
         for urn in urns:
             self._group[urn] = whole_entity(self._connection, urn)
         return {urn: self._group[urn] for urn in urns}
@@ -81,17 +82,18 @@ class Images:
     def _image(self, urn: str) -> c.StoredEntity | None:
         if urn in self._group:
             return self._group[urn]
+        self._rows.flush()
         return self._recent.get(urn) or whole_entity(self._connection, urn)
 
     def _touched(self, op: c.Op) -> Iterable[tuple[str, tuple[str, ...]]]:
         if isinstance(op, c.Create | c.Put | c.Replace):
-            known = self._entities.find(op.entity.urn)
-            yield op.entity.urn, (*op.entity.types, *(known[1] if known else ()))
+            known = self._rows.find(op.entity.urn)
+            yield op.entity.urn, (*op.entity.types, *(known.types if known else ()))
         elif isinstance(op, c.SetAttributes | c.Delete | c.DeleteAttribute):
-            found = self._entities.find(op.urn)
+            found = self._rows.find(op.urn)
             more = op.add_types if isinstance(op, c.SetAttributes) else ()
             if found is not None:
-                yield op.urn, (*found[1], *more)
+                yield op.urn, (*found.types, *more)
         elif isinstance(op, c.Observe) and not op.one_event:
             for urn in dict.fromkeys(reading.urn for reading in op.readings):
                 yield urn, (op.type,)

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import apsw
 
 from poorter.gate.permit import Permit
@@ -13,49 +15,36 @@ _ENTITY = (
     "SELECT id, types, scopes, version, created_us, modified_us FROM entity WHERE urn = ? AND live"
 )
 _ATTRIBUTES = (
-    "SELECT n.name, a.dataset, a.body, a.created_us, a.modified_us FROM attribute a "
+    "SELECT n.name, a.dataset, a.body, a.created_us, a.modified_us, a.version FROM attribute a "
     "CROSS JOIN name n ON n.id = a.name WHERE a.entity = ? AND a.live ORDER BY a.id"
 )
 
 
 def entity_of_row(
-    connection: apsw.Connection, permit: Permit, urn: str, row: tuple[object, ...]
+    connection: apsw.Connection, permit: Permit, urn: str, row: tuple[Any, ...]
 ) -> StoredEntity | None:
     """The same from a row (id, types, scopes, version, created_us, modified_us)."""
-    number, types_text, scopes, version, created_us, modified_us = row
-    types = tuple(str(types_text).split(" "))
-    if permit.rule_of(types) is None:
+    if permit.rule_of(tuple(row[1].split(" "))) is None:
         return None
-    whole = StoredEntity(
-        urn,
-        types,
-        tuple(str(scopes).split()),
-        version,  # type: ignore[arg-type]
-        created_us,  # type: ignore[arg-type]
-        modified_us,  # type: ignore[arg-type]
-        all_attributes(connection, number),
-    )
-    return visible(whole, permit)
-
-
-def all_attributes(connection: apsw.Connection, number: object) -> tuple[StoredAttribute, ...]:
-    """Every attribute instance of an entity, before any permit."""
-    return tuple(
-        [
-            StoredAttribute(name, dataset or None, body, made_us, changed_us)
-            for name, dataset, body, made_us, changed_us in connection.execute(
-                _ATTRIBUTES, (number,)
-            )
-        ]
-    )
+    return visible(_whole(connection, urn, row), permit)
 
 
 def whole_entity(connection: apsw.Connection, urn: str) -> StoredEntity | None:
     """A live entity before any permit."""
-    found = next(iter(list(connection.execute(_ENTITY, (urn,)))), None)
-    if found is None:
-        return None
-    number, types, scopes, version, created_us, modified_us = found
+    row = next(iter(list(connection.execute(_ENTITY, (urn,)))), None)
+    return None if row is None else _whole(connection, urn, row)
+
+
+def _whole(connection: apsw.Connection, urn: str, row: tuple[Any, ...]) -> StoredEntity:
+    """Its version and time are the highest among its own row and those of its attributes."""
+    number, types, scopes, version, created_us, modified_us = row
+    attributes = []
+    for name, dataset, body, made_us, changed_us, later in connection.execute(
+        _ATTRIBUTES, (number,)
+    ):
+        attributes.append(StoredAttribute(name, dataset or None, body, made_us, changed_us))
+        version = max(version, later)
+        modified_us = max(modified_us, changed_us)
     return StoredEntity(
         urn,
         tuple(types.split(" ")),
@@ -63,7 +52,7 @@ def whole_entity(connection: apsw.Connection, urn: str) -> StoredEntity | None:
         version,
         created_us,
         modified_us,
-        all_attributes(connection, number),
+        tuple(attributes),
     )
 
 

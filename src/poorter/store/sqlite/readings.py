@@ -18,6 +18,7 @@ from poorter.city.errors import Denied, Invalid
 from poorter.gate.permit import Permit
 from poorter.store import contract as c
 from poorter.store.sqlite.entities import Entities, Outbox, history_value
+from poorter.store.sqlite.rows import Rows
 
 _CACHE_MAX = 500_000
 BAD = 3
@@ -27,10 +28,9 @@ _INSERT = "INSERT INTO history VALUES (?, ?, ?, ?, ?, ?)"
 
 @dataclass(slots=True)
 class _Instance:
-    """An attribute instance: its row, its entity's, the newest moment in history and in state."""
+    """An attribute instance: its row, the newest moment in history and in state."""
 
     row: int
-    entity: int
     type: str
     newest_us: int
     state_us: int
@@ -40,9 +40,12 @@ class _Instance:
 class Readings:
     """Writes Observe ops."""
 
-    def __init__(self, connection: apsw.Connection, entities: Entities, outbox: Outbox) -> None:
+    def __init__(
+        self, connection: apsw.Connection, rows: Rows, entities: Entities, outbox: Outbox
+    ) -> None:
         self._run = connection.execute
         self._run_many = connection.executemany
+        self._rows = rows
         self._entities = entities
         self._outbox = outbox
         self._instances: dict[tuple[str, str, str | None], _Instance] = entities.remembered
@@ -101,7 +104,7 @@ class Readings:
         changed: dict[tuple[str, str, str | None], _Instance],
         now_us: int,
     ) -> None:
-        names_of: dict[str, tuple[int, list[str]]] = {}
+        versions: dict[str, tuple[int, list[str]]] = {}
         for (urn, name, dataset_id), instance in changed.items():
             reading = instance.pending
             instance.pending = None
@@ -118,15 +121,18 @@ class Readings:
                 unit_code=reading.unit_code,
                 sub=sub,
             )
-            self._entities.write_state(instance.entity, attribute, now_us)
-            names_of.setdefault(urn, (instance.entity, []))[1].append(name)
-        for urn, (entity, names) in names_of.items():
-            self._entities.touch(entity, now_us)
-            if not op.one_event:
+            known = self._rows.find(urn)
+            assert known is not None  # _instance has found or made it
+            version, names = versions.setdefault(urn, (known.version + 1, []))
+            self._rows.put(known, attribute, version, now_us)
+            names.append(name)
+        if not op.one_event:
+            for urn, (_, names) in versions.items():
                 self._outbox.add("attributes", urn, (op.type,), tuple(names))
 
     def _known(self, row: int, moment_us: int) -> list[tuple[int, Any]]:
         """What was said of this moment, the latest word first."""
+        self._entities.flush()
         found = self._run(
             "SELECT sequence, value FROM history WHERE attribute = ? AND observed_us = ? "
             "ORDER BY sequence DESC",
@@ -137,45 +143,25 @@ class Readings:
     def _instance(
         self, type_name: str, reading: c.Reading, permit: Permit, now_us: int
     ) -> _Instance:
-        found = self._entities.find(reading.urn)
-        if found is None:
-            entity = self._entities.new_entity(reading.urn, (type_name,), "", now_us)
-        else:
-            entity = found[0]
-            if type_name not in found[1]:
-                raise Invalid(f"{reading.urn} is no {type_name}")
-        name = self._entities.name_id(reading.name)
-        row = next(
-            self._run(
-                "SELECT id, live, observed_us, modified_us FROM attribute "
-                "WHERE entity = ? AND name = ? AND dataset = ?",
-                (entity, name, reading.dataset_id or ""),
-            ),
-            None,
+        known = self._rows.find(reading.urn)
+        if known is None:
+            known = self._rows.add(reading.urn, (type_name,), "", now_us)
+        elif type_name not in known.types:
+            raise Invalid(f"{reading.urn} is no {type_name}")
+        number = self._rows.reserve(known, reading.name, reading.dataset_id, now_us)
+        self._rows.flush()
+        self._entities.flush()
+        ((live, observed_us, modified_us, newest_us),) = self._run(
+            "SELECT live, observed_us, modified_us, "
+            "(SELECT max(observed_us) FROM history WHERE attribute = ?1) "
+            "FROM attribute WHERE id = ?1",
+            (number,),
         )
-        if row is None:
-            (number,) = next(
-                self._run(
-                    "INSERT INTO attribute (entity, name, dataset, body, created_us, modified_us, "
-                    "live) VALUES (?, ?, ?, x'', ?, ?, 0) RETURNING id",
-                    (entity, name, reading.dataset_id or "", now_us, now_us),
-                )
-            )
-            instance = _Instance(number, entity, type_name, _BEFORE_ALL_US, _BEFORE_ALL_US)
-        else:
-            newest = next(
-                self._run("SELECT max(observed_us) FROM history WHERE attribute = ?", (row[0],))
-            )[0]
-            state_us = row[2] if row[1] and row[2] is not None else None
-            if row[1] and state_us is None:
-                state_us = row[3]  # state without a moment of its own counts from its writing
-            instance = _Instance(
-                row[0],
-                entity,
-                type_name,
-                _BEFORE_ALL_US if newest is None else newest,
-                _BEFORE_ALL_US if state_us is None else state_us,
-            )
+        state_us = _BEFORE_ALL_US
+        if live:  # state without a moment of its own counts from its writing
+            state_us = modified_us if observed_us is None else observed_us
+        newest_us = _BEFORE_ALL_US if newest_us is None else newest_us
+        instance = _Instance(number, type_name, newest_us, state_us)
         if len(self._instances) >= _CACHE_MAX:
             self._instances.clear()
         self._instances[(reading.urn, reading.name, reading.dataset_id)] = instance

@@ -42,6 +42,8 @@ Answer = Committed | CityError
 #: above this a sync would hold up the loop
 NEAR_SYNC_S_MAX = 0.004
 NEAR_WEIGHT_MAX = 200
+#: what SQLite says of a row that cannot be
+_REFUSALS = (apsw.ConstraintError, apsw.TooBigError)
 _WRITING = frozenset(("write", "command", "decide", "administer"))
 
 
@@ -88,7 +90,7 @@ class Writer:
         self._near: list[Job] = []  # small changes of the loop, for its next turn
         self._sync_s = 0.0
         self._applier = Applier(connection)
-        self.images = Images(connection, self._applier.entities, recent)
+        self.images = Images(connection, self._applier.rows, recent)
         self._changed: list[Changed] = []
         (sequence,) = next(self._run("SELECT coalesce(max(sequence), 0) FROM event"))
         self.sequence = int(sequence)
@@ -175,7 +177,7 @@ class Writer:
             events: list[Event] = []
             try:
                 answers = self._group(jobs, now_us, events, apart=False)
-            except _Refused:
+            except (_Refused, *_REFUSALS):
                 self._roll_back()
                 self.sequence = before
                 events = []
@@ -211,7 +213,10 @@ class Writer:
         """
         list(self._run("BEGIN IMMEDIATE"))
         self.images.end_group()
-        return [self._apply(job, now_us, events, apart) for job in jobs]
+        self._applier.fetch(op for job in jobs for op in job.change.ops)
+        answers = [self._apply(job, now_us, events, apart) for job in jobs]
+        self._applier.flush()
+        return answers
 
     def _apply(self, job: Job, now_us: int, events: list[Event], apart: bool) -> Answer:
         change = job.change
@@ -228,7 +233,9 @@ class Writer:
             sequence = self.sequence + len(outbox)
             if change.idempotency_key is not None:
                 self._remember(change.idempotency_key, results, sequence, now_us)
-        except (CityError, apsw.ConstraintError, apsw.TooBigError) as wrong:
+            if apart:
+                self._applier.flush()
+        except (CityError, *_REFUSALS) as wrong:
             if not apart:
                 raise _Refused from wrong
             list(self._run("ROLLBACK TO change"))

@@ -1,0 +1,303 @@
+# SPDX-License-Identifier: EUPL-1.2
+"""State rows on their way into the open transaction: known ones in memory, written ones in bulk.
+
+Ops of one group often touch the same entities, and a statement a row costs more than the row. So
+the writer reads what a group touches in one go, works on that, and writes each changed row once.
+Whoever reads these tables on the writer's connection calls `flush` first.
+
+An entity's version and time lie in the rows of its attributes too, so that writing an attribute
+changes one row: the highest counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import apsw
+import msgspec
+
+from poorter.city.entity import Attribute
+from poorter.city.place import bounds
+from poorter.store.body import encode_attribute
+
+KNOWN_MAX = 20_000
+_FETCH = (
+    "SELECT e.urn, e.id, e.types, e.scopes, e.version, e.live, a.id, a.name, a.dataset, a.live, "
+    "a.version FROM json_each(?) j CROSS JOIN entity e ON e.urn = j.value "
+    "LEFT JOIN attribute a ON a.entity = e.id"
+)
+_WRITES = {
+    "new entities": "INSERT INTO entity (id, urn, types, scopes, version, created_us, modified_us) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?)",
+    "entities": "UPDATE entity SET types = ?2, scopes = ?3, version = ?4, modified_us = ?5, "
+    "created_us = CASE WHEN live THEN created_us ELSE ?5 END, live = ?6 WHERE id = ?1",
+    "types": "INSERT OR REPLACE INTO entity_type VALUES (?, ?, ?)",
+    "new attributes": "INSERT INTO attribute (id, entity, name, dataset, body, num, txt, "
+    "observed_us, created_us, modified_us, version, live) "
+    "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9, ?10, ?11)",
+    "attributes": "UPDATE attribute SET body = ?2, num = ?3, txt = ?4, observed_us = ?5, "
+    "created_us = CASE WHEN live THEN created_us ELSE ?6 END, modified_us = ?6, version = ?7, "
+    "live = 1 WHERE id = ?1",
+    "places": "INSERT OR REPLACE INTO place VALUES (?, ?, ?, ?, ?)",
+    "dropped": "UPDATE attribute SET live = 0 WHERE id = ?",
+    "no places": "DELETE FROM place WHERE id = ?",
+}
+_encode = msgspec.json.encode
+Key = int | tuple[int, str]
+
+
+class Known:
+    """An entity as the writer knows it. `instances`: the row of each attribute instance, by name
+    (and datasetId); minus the row where it is gone."""
+
+    __slots__ = ("id", "instances", "live", "scopes", "types", "urn", "version")
+
+    def __init__(
+        self, number: int, urn: str, types: tuple[str, ...], scopes: str, version: int, live: bool
+    ) -> None:
+        self.id = number
+        self.urn = urn
+        self.types = types
+        self.scopes = scopes
+        self.version = version
+        self.live = live
+        self.instances: dict[Key, int] = {}
+
+
+class Rows:
+    """Entities and attribute instances of the store, for its one writer."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._run = connection.execute
+        self._run_many = connection.executemany
+        self._known: dict[str, Known | None] = {}
+        self._names: dict[str, int] = {}
+        self._types: dict[str, tuple[str, ...]] = {}
+        self._pending: dict[str, dict[Any, tuple[Any, ...]]] = {what: {} for what in _WRITES}
+        self._dirty = False
+        self._next_entity = self._next_attribute = 0
+        self._count()
+
+    def forget(self) -> None:
+        """After a rollback: nothing known is to be trusted, nothing pending to be written."""
+        self._known.clear()
+        self._names.clear()
+        for rows in self._pending.values():
+            rows.clear()
+        self._dirty = False
+        self._count()
+
+    def flush(self) -> None:
+        """Write what is pending."""
+        if self._dirty:
+            self._dirty = False
+            for what, rows in self._pending.items():
+                if rows:
+                    self._run_many(_WRITES[what], sorted(rows.values()))
+                    rows.clear()
+
+    # -- what there is -------------------------------------------------------------------------
+
+    def find(self, urn: str) -> Known | None:
+        """A live entity."""
+        known = self._find(urn)
+        return known if known is not None and known.live else None
+
+    def fetch(self, urns: Iterable[str]) -> None:
+        """Get to know all of these in one go."""
+        new = [urn for urn in urns if urn not in self._known][:KNOWN_MAX]
+        if not new:
+            return
+        self.flush()
+        if len(self._known) + len(new) > KNOWN_MAX:
+            self._known.clear()
+        for urn in new:
+            self._known[urn] = None
+        names: dict[str, str] = {}
+        for (
+            urn,
+            entity,
+            types,
+            scopes,
+            version,
+            live,
+            row,
+            name,
+            dataset,
+            there,
+            later,
+        ) in self._run(_FETCH, (_encode(new).decode(),)):
+            known = self._known[urn]
+            if known is None:
+                known = Known(entity, urn, self._type_names(types), scopes, version, bool(live))
+                self._known[urn] = known
+            if row is not None:
+                dataset = names.setdefault(dataset, dataset)
+                known.instances[(name, dataset) if dataset else name] = row if there else -row
+                known.version = max(known.version, later)
+
+    def name_id(self, name: str) -> int:
+        """The small number that stands for a name."""
+        number = self._names.get(name)
+        if number is None:
+            list(self._run("INSERT OR IGNORE INTO name (name) VALUES (?)", (name,)))
+            (number,) = next(self._run("SELECT id FROM name WHERE name = ?", (name,)))
+            self._names[name] = number
+        return number
+
+    def name_of(self, key: Key) -> str:
+        """The name of an instance."""
+        number = key if isinstance(key, int) else key[0]
+        (name,) = next(self._run("SELECT name FROM name WHERE id = ?", (number,)))
+        return str(name)
+
+    def key(self, name: str, dataset_id: str | None) -> Key:
+        """What tells an instance from the others of its entity."""
+        number = self.name_id(name)
+        return (number, dataset_id) if dataset_id else number
+
+    # -- what changes --------------------------------------------------------------------------
+
+    def add(self, urn: str, types: tuple[str, ...], scopes: str, now_us: int) -> Known:
+        """A new entity, or one that was deleted once, under a higher version."""
+        known = self._find(urn)
+        if known is None:
+            self._next_entity += 1
+            types = self._type_names(" ".join(types))
+            known = self._known[urn] = Known(self._next_entity, urn, types, scopes, 1, True)
+            row = (known.id, urn, " ".join(types), scopes, 1, now_us, now_us)
+            self._write("new entities", known.id, row)
+        else:
+            known.types, known.scopes = self._type_names(" ".join(types)), scopes
+            known.live = True
+            self.touch(known, now_us)
+        self._add_types(known)
+        return known
+
+    def put(self, known: Known, attribute: Attribute, version: int, now_us: int) -> int:
+        """Write one instance under a version of its entity; its row. History is the caller's
+        business."""
+        number, text = _indexed(attribute)
+        body = encode_attribute(attribute)
+        observed_us = attribute.observed_at_us
+        key = self.key(attribute.name, attribute.dataset_id)
+        row = known.instances.get(key, 0)
+        if not row:
+            row = self._new_row()
+            made = (body, number, text, observed_us, now_us, version, 1)
+            self._write("new attributes", row, (row, known.id, *_both(key), *made))
+        else:
+            row = abs(row)
+            if row in self._pending["dropped"]:
+                self.flush()
+            values = (row, body, number, text, observed_us, now_us, version)
+            self._write("attributes", row, values)
+        known.instances[key] = row
+        known.version = max(known.version, version)
+        if attribute.kind == "GeoProperty":
+            west, south, east, north = bounds(attribute.value)
+            self._write("places", row, (row, west, east, south, north))
+        return row
+
+    def reserve(self, known: Known, name: str, dataset_id: str | None, now_us: int) -> int:
+        """The row of an instance; one that isn't there yet gets a row without a value."""
+        key = self.key(name, dataset_id)
+        row = known.instances.get(key, 0)
+        if not row:
+            row = self._new_row()
+            empty = (b"", None, None, None, now_us, 0, 0)
+            self._write("new attributes", row, (row, known.id, *_both(key), *empty))
+            known.instances[key] = -row
+        return abs(row)
+
+    def drop(self, known: Known, key: Key) -> None:
+        """An instance goes; its row stays, for its history."""
+        row = abs(known.instances[key])
+        known.instances[key] = -row
+        self._pending["places"].pop(row, None)
+        self._write("dropped", row, (row,))
+        self._write("no places", row, (row,))
+
+    def touch(self, known: Known, now_us: int) -> int:
+        """The entity itself changed: its new version."""
+        known.version += 1
+        self._write_entity(known, now_us)
+        return known.version
+
+    def delete(self, known: Known, now_us: int) -> None:
+        """The entity goes; its rows stay, for its history."""
+        for key, row in known.instances.items():
+            if row > 0:
+                self.drop(known, key)
+        known.live = False
+        self._write_entity(known, now_us)
+        self._drop_types(known)
+
+    def set_types(self, known: Known, types: tuple[str, ...]) -> None:
+        """Its types become these, once it is touched."""
+        self._drop_types(known)
+        known.types = self._type_names(" ".join(types))
+        self._add_types(known)
+
+    # -- parts ---------------------------------------------------------------------------------
+
+    def _find(self, urn: str) -> Known | None:
+        if urn not in self._known:
+            self.fetch((urn,))
+        return self._known[urn]
+
+    def _count(self) -> None:
+        ((entity, attribute),) = self._run(
+            "SELECT (SELECT coalesce(max(id), 0) FROM entity), "
+            "(SELECT coalesce(max(id), 0) FROM attribute)"
+        )
+        self._next_entity, self._next_attribute = int(entity), int(attribute)
+
+    def _new_row(self) -> int:
+        self._next_attribute += 1
+        return self._next_attribute
+
+    def _write(self, what: str, row: Any, values: tuple[Any, ...]) -> None:
+        self._pending[what][row] = values
+        self._dirty = True
+
+    def _write_entity(self, known: Known, now_us: int) -> None:
+        types = " ".join(known.types)
+        values = (known.id, types, known.scopes, known.version, now_us, int(known.live))
+        self._write("entities", known.id, values)
+
+    def _add_types(self, known: Known) -> None:
+        for name in known.types:
+            self._write("types", (name, known.urn), (name, known.urn, known.id))
+
+    def _drop_types(self, known: Known) -> None:
+        self.flush()
+        delete = "DELETE FROM entity_type WHERE type = ? AND urn = ?"
+        self._run_many(delete, [(name, known.urn) for name in known.types])
+
+    def _type_names(self, text: str) -> tuple[str, ...]:
+        """One tuple for all entities of the same types."""
+        types = self._types.get(text)
+        if types is None:
+            if len(self._types) >= KNOWN_MAX:
+                self._types.clear()
+            types = self._types[text] = tuple(text.split(" "))
+        return types
+
+
+def _both(key: Key) -> tuple[int, str]:
+    return (key, "") if isinstance(key, int) else key
+
+
+def _indexed(attribute: Attribute) -> tuple[float | None, str | None]:
+    """What the value indexes hold of it: a number, or a short text."""
+    value = attribute.value
+    if attribute.kind == "Property":
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return float(value), None
+        if isinstance(value, str) and len(value) <= 256:
+            return None, value
+    elif attribute.kind == "Relationship" and isinstance(value, str):
+        return None, value
+    return None, None
