@@ -13,6 +13,8 @@ from poorter.city.limits import NAME_CHARS_MAX, URN_CHARS_MAX
 # the characters RFC 3986 leaves out.
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:[^\s<>\"{}|\\^`\x00-\x1f\x7f]+\Z")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_\-]*\Z")
+_KNOWN: set[str] = set()  # names found good before: a city has few of them and says them often
+_KNOWN_MAX = 4096
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford base 32: no i, l, o, u to misread
 
 
@@ -25,11 +27,19 @@ def check_uri(text: object, what: str = "id") -> str:
 
 def check_name(text: object, what: str = "name") -> str:
     """`text` if it is a term (letter, then letters, digits, _ or -) or a URI, else Invalid."""
-    if isinstance(text, str) and len(text) <= NAME_CHARS_MAX and _NAME.match(text):
+    if isinstance(text, str) and (text in _KNOWN or _is_name(text)):
         return text
     if isinstance(text, str) and ":" in text:
         return check_uri(text, what)
     raise Invalid(f"{what} must be a term of at most {NAME_CHARS_MAX} characters, or a URI")
+
+
+def _is_name(text: str) -> bool:
+    if len(text) > NAME_CHARS_MAX or not _NAME.match(text):
+        return False
+    if len(_KNOWN) < _KNOWN_MAX:
+        _KNOWN.add(text)
+    return True
 
 
 def mint(prefix: str, chars: int = 20) -> str:

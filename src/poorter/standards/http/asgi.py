@@ -31,22 +31,21 @@ class Answer:
 
 
 class Request:
-    """One request. Headers are looked up in the list: most requests need two of them."""
+    """One request. Of a header that is sent twice the first counts."""
 
-    __slots__ = ("_receive", "method", "path", "scope")
+    __slots__ = ("_headers", "_receive", "method", "path", "scope")
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.scope = scope
         self._receive = receive
         self.method: str = scope["method"]
         self.path: str = scope["path"]
+        self._headers: dict[bytes, bytes] = dict(reversed(scope["headers"]))
 
     def header(self, name: bytes) -> str | None:
         """The header's value, None when it is not there. `name` in lower case."""
-        for key, value in self.scope["headers"]:
-            if key == name:
-                return bytes(value).decode("latin-1")
-        return None
+        value = self._headers.get(name)
+        return None if value is None else value.decode("latin-1")
 
     def query(self) -> dict[str, str]:
         """Parameters of the URL. Raises Invalid for a repeated one or bad UTF-8."""

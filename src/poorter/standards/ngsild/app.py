@@ -73,15 +73,14 @@ for _pattern, _methods in ROUTES.items():
 
 
 def find(path: str, method: str) -> tuple[Handler, list[str]]:
-    """The handler and its variable parts. Raises NotFound, NoSuchMethod."""
+    """The handler and its variable parts, unquoted. Raises NotFound, NoSuchMethod."""
     parts = path[len(PREFIX) :].rstrip("/").split("/")
     for pattern, methods in _BY_LENGTH.get(len(parts), ()):
         variables: list[str] = []
         for fixed, part in zip(pattern, parts, strict=True):
             if fixed[0] == "{":
-                if fixed == "{id}":
-                    check_uri(_unquoted(part), "the id")
-                variables.append(part)
+                part = _unquoted(part) if "%" in part else part
+                variables.append(check_uri(part, "the id") if fixed == "{id}" else part)
             elif fixed != part:
                 break
         else:
@@ -110,7 +109,7 @@ class NgsiLd:
     async def _answer(self, request: Request) -> Answer:
         try:
             handler, variables = find(_raw_path(request.scope), request.method)
-            return await handler(self._face, request, *map(_unquoted, variables))
+            return await handler(self._face, request, *variables)
         except CityError as error:
             return problem_answer(error)
 

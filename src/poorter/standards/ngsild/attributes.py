@@ -24,14 +24,15 @@ from poorter.standards.ngsild.provision import update
 from poorter.store import contract as c
 
 _QUERY = frozenset(("type", "local"))
+_APPEND = _QUERY | {"options"}
 
 
 async def append(face: Face, request: Request, urn: str) -> Answer:
     """POST /entities/{id}/attrs (5.6.3); options=noOverwrite keeps what is there."""
     caller, permit = face.permit(request, "write")
     given = request.query()
-    check_names(given, _QUERY | {"options"})
-    mode: Any = "keep" if "noOverwrite" in options(given, ("noOverwrite",)) else "append"
+    check_names(given, _APPEND)
+    mode: Any = "keep" if given and "noOverwrite" in options(given, ("noOverwrite",)) else "append"
     doc, context = await face.document(request)
     fragment = parse_fragment(doc, context)
     if fragment.gone:

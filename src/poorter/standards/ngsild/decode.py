@@ -65,6 +65,8 @@ def parse_entity(doc: Any, context: Context) -> Entity:
 
 def parse_types(value: Any, context: Context) -> tuple[str, ...]:
     """One type name, or a list of them."""
+    if isinstance(value, str) and value not in RESERVED:
+        return (context.expand(check_name(value, "type")),)
     names = value if isinstance(value, list) else [value]
     if not names or len(names) > 20:
         raise Invalid("type: an entity has 1 to 20 types")
@@ -120,8 +122,11 @@ def _attribute(name: str, body: Any, context: Context, depth: int) -> Attribute:
     key = VALUE_KEY[kind]
     if key not in body:
         raise Invalid(f"{name}: a {kind} needs {key}")
-    for other in _VALUE_KEYS:
-        if other != key and other in body:
+    value = _value(name, kind, body[key], context)
+    if len(body) == 2 and "type" in body:
+        return Attribute(name, value, kind)
+    for other in _VALUE_KEYS & body.keys():
+        if other != key:
             raise Invalid(f"{name}: a {kind} has no {other}")
     observed = body.get("observedAt")
     dataset = body.get("datasetId")
@@ -130,7 +135,7 @@ def _attribute(name: str, body: Any, context: Context, depth: int) -> Attribute:
         raise Invalid(f"{name}: unitCode is a short text")
     return Attribute(
         name,
-        _value(name, kind, body[key], context),
+        value,
         kind,
         observed_at_us=None if observed is None else _moment(name, observed),
         dataset_id=None if dataset is None else check_uri(dataset, f"{name}: datasetId"),
@@ -154,6 +159,8 @@ def _object_types(body: Mapping[str, Any], context: Context) -> tuple[str, ...]:
 
 
 def _subs(name: str, body: Mapping[str, Any], context: Context, depth: int) -> Iterable[Attribute]:
+    if body.keys() <= _META:
+        return
     for term, value in body.items():
         if term not in _META:
             if depth >= _SUB_DEPTH_MAX:

@@ -20,14 +20,18 @@ from poorter.standards.ngsild.decode import (
 )
 from poorter.store import contract as c
 
+_VALUES = dict.fromkeys(VALUE_KEY.values())
+_NULLS = (NULL, {"@none": NULL}, [NULL])
+
 
 @dataclass(frozen=True, slots=True)
 class Fragment:
-    """`patches`: (name, datasetId, JSON) of each instance given; `gone`: those to remove."""
+    """`patches`: (name, datasetId, JSON, what it comes to where it is whole) of each instance
+    given; `gone`: those to remove."""
 
     types: tuple[str, ...]
     scopes: tuple[str, ...] | None
-    patches: tuple[tuple[str, str | None, Any], ...]
+    patches: tuple[tuple[str, str | None, Any, Attribute | None], ...]
     gone: tuple[tuple[str, str | None], ...]
 
     @property
@@ -42,23 +46,22 @@ def parse_fragment(doc: Any, context: Context) -> Fragment:
         raise Invalid("an entity fragment is a JSON object")
     if "id" in doc:
         check_uri(doc["id"], "id")
-    patches: list[tuple[str, str | None, Any]] = []
+    patches: list[tuple[str, str | None, Any, Attribute | None]] = []
     gone: list[tuple[str, str | None]] = []
     for term, value in doc.items():
         if term in RESERVED:
             continue
         name = context.expand(check_name(term, "attribute name"))
-        for one in value if _instances(value) else [value]:
+        for one in value if isinstance(value, list) and _instances(value) else (value,):
             dataset = one.get("datasetId") if isinstance(one, dict) else None
             if dataset is not None:
                 check_uri(dataset, f"{name}: datasetId")
             if is_null(one):
                 gone.append((name, dataset))
             else:
-                _check(name, one, context)
-                patches.append((name, dataset, one))
-    keys = [(name, dataset) for name, dataset, _ in patches] + gone
-    if len(set(keys)) < len(keys):
+                patches.append((name, dataset, one, _whole(name, one, context)))
+    keys = [(name, dataset) for name, dataset, _, _ in patches] + gone
+    if len(keys) > 1 and len(set(keys)) < len(keys):
         raise Invalid("two instances of an attribute have the same datasetId")
     return Fragment(
         types=parse_types(doc["type"], context) if "type" in doc else (),
@@ -68,44 +71,52 @@ def parse_fragment(doc: Any, context: Context) -> Fragment:
     )
 
 
-def _check(name: str, doc: Any, context: Context) -> None:
+def _whole(name: str, doc: Any, context: Context) -> Attribute | None:
     """What is whole can be judged before it is known what it is merged with."""
-    if not isinstance(doc, dict) or ("type" in doc and _has_value(doc)):
-        parse_attribute(name, without_nulls(doc), context)
+    if not isinstance(doc, dict):
+        return parse_attribute(name, doc, context)
+    if "type" not in doc or not _has_value(doc):
+        return None
+    kept = without_nulls(doc)
+    parsed = parse_attribute(name, kept, context)
+    return parsed if len(kept) == len(doc) else None
 
 
-def _instances(value: Any) -> bool:
-    return (
-        isinstance(value, list)
-        and bool(value)
-        and all(isinstance(one, dict) and ("type" in one or _has_value(one)) for one in value)
+def _instances(value: list[Any]) -> bool:
+    return bool(value) and all(
+        isinstance(one, dict) and ("type" in one or _has_value(one)) for one in value
     )
 
 
-def _has_value(value: Mapping[str, Any]) -> bool:
-    return any(key in value for key in VALUE_KEY.values())
+def _has_value(value: dict[str, Any]) -> bool:
+    return not _VALUES.keys().isdisjoint(value)
 
 
 def is_null(value: Any) -> bool:
     """Whether this removes what it stands for (4.5.0)."""
-    if isinstance(value, Mapping):
-        given = [value[key] for key in VALUE_KEY.values() if key in value]
-        return bool(given) and (
-            given[0] == NULL or given[0] == {"@none": NULL} or given[0] == [NULL]
-        )
+    if isinstance(value, dict):
+        for key in _VALUES:
+            if key in value:
+                return value[key] in _NULLS
+        return False
     return bool(value == NULL)
 
 
 def written(fragment: Fragment, context: Context) -> tuple[Attribute, ...]:
     """The instances as they replace those that are there (5.5.8)."""
-    return tuple(parse_attribute(name, doc, context) for name, _, doc in fragment.patches)
+    return tuple(
+        [
+            parsed if parsed is not None else parse_attribute(name, doc, context)
+            for name, _, doc, parsed in fragment.patches
+        ]
+    )
 
 
 def merged_into(fragment: Fragment, present: Entity, context: Context) -> tuple[Attribute, ...]:
     """The instances as they stand after a merge to any depth (5.5.12)."""
     return tuple(
         merged(present.get(name, dataset), name, doc, context)
-        for name, dataset, doc in fragment.patches
+        for name, dataset, doc, _ in fragment.patches
     )
 
 
@@ -187,7 +198,7 @@ def without_nulls(doc: Any) -> Any:
     return {
         member: value
         for member, value in doc.items()
-        if member != "@context" and not (is_null(value) and member not in VALUE_KEY.values())
+        if member != "@context" and not (member not in _VALUES and is_null(value))
     }
 
 

@@ -11,9 +11,11 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
-import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any
 
 import apsw
@@ -39,8 +41,6 @@ from poorter.store.sqlite.recent import Recent
 
 Listener = Callable[[Sequence[Event]], None]
 Answer = Committed | CityError
-#: above this a sync would hold up the loop
-NEAR_SYNC_S_MAX = 0.004
 NEAR_WEIGHT_MAX = 200
 #: what SQLite says of a row that cannot be
 _REFUSALS = (apsw.ConstraintError, apsw.TooBigError)
@@ -65,6 +65,18 @@ class Job:
         self.loop = loop
 
 
+@dataclass(slots=True)
+class _Group:
+    """Changes that are applied and wait for their commit."""
+
+    jobs: list[Job]
+    now_us: int
+    before: int  # the sequence number, should it fail
+    answers: list[Answer] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    changed: list[Changed] = field(default_factory=list)
+
+
 class _Refused(Exception):  # noqa: N818 - it is no error: the group is done again
     """One change of a group that was not kept apart is refused."""
 
@@ -74,8 +86,8 @@ class Writer:
 
     A thread that applies changes statement by statement hands the interpreter to and fro with the
     loop at each one, which costs five times what the statements do. So small changes are applied
-    where they come from, a whole group in one go, as long as the disk syncs quickly and the thread
-    is not busy with something large.
+    where they come from, a whole group in one go. Their commit, which waits for the disk, is made
+    on a thread of its own: meanwhile the loop reads what comes in for the next group.
     """
 
     def __init__(self, connection: apsw.Connection, clock: CommittedClock, recent: Recent) -> None:
@@ -84,19 +96,23 @@ class Writer:
         self._clock = clock
         self._recent = recent
         self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._applied: queue.SimpleQueue[_Group | None] = queue.SimpleQueue()
         self._closed = False
-        self._lock = threading.Lock()  # whoever writes holds it
+        self._lock = threading.Lock()  # from a group's first statement to its commit
+        self._thread_waits = False
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._near: list[Job] = []  # small changes of the loop, for its next turn
-        self._sync_s = 0.0
+        self._near: deque[Job] = deque()  # small changes of the loop, for its next turn
         self._applier = Applier(connection)
         self.images = Images(connection, self._applier.rows, recent)
-        self._changed: list[Changed] = []
         (sequence,) = next(self._run("SELECT coalesce(max(sequence), 0) FROM event"))
         self.sequence = int(sequence)
         self.listeners: list[Listener] = []
-        self._thread = threading.Thread(target=self._work, name="writer", daemon=True)
-        self._thread.start()
+        self._threads = [
+            threading.Thread(target=self._work, name="writer", daemon=True),
+            threading.Thread(target=self._commit_applied, name="commits", daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def submit(self, job: Job) -> None:
         """Queue a change. Raises Denied or Unavailable at once where that is known at once."""
@@ -116,44 +132,66 @@ class Writer:
 
     def _is_near(self, job: Job) -> bool:
         """Whether the loop itself is to write it."""
-        if job.loop is None or self._sync_s > NEAR_SYNC_S_MAX:
+        if job.loop is None:
             return False
         if self._loop is None or self._loop.is_closed():
             self._loop = job.loop
         return job.loop is self._loop and _weight(job.change) <= NEAR_WEIGHT_MAX
 
     def _write_near(self) -> None:
-        """The loop's turn: all that came since, as one group. Never waits for the thread."""
-        jobs, self._near = self._near, []
-        if not jobs:
+        """The loop's turn: all that came since, as one group. Never waits: while a group is under
+        way more comes together, and whoever ends that group calls for the next."""
+        if not self._near or self._thread_waits or not self._lock.acquire(blocking=False):
             return
-        if not self._lock.acquire(blocking=False):
-            for job in jobs:
-                self._queue.put(job)
-            return
+        group = None
         try:
-            self._commit(jobs)
+            group = self._apply_group(self._take_near())
         finally:
-            self._lock.release()
+            if group is None:
+                self._release()
+        if group is not None:
+            self._applied.put(group)
+
+    def _take_near(self) -> list[Job]:
+        jobs: list[Job] = []
+        while self._near and len(jobs) < COMMIT_CHANGES_MAX:
+            jobs.append(self._near.popleft())
+        return jobs
+
+    def _commit_applied(self) -> None:
+        while (group := self._applied.get()) is not None:
+            self._commit(group)
+            self._release()
+
+    def _release(self) -> None:
+        self._lock.release()
+        if self._near and self._loop is not None and not self._closed:
+            with suppress(RuntimeError):  # the loop has ended: closing writes what is left
+                self._loop.call_soon_threadsafe(self._write_near)
 
     def close(self) -> None:
         """Write what is queued, then stop."""
         if not self._closed:
             self._closed = True
-            near, self._near = self._near, []
-            for job in near:
-                self._queue.put(job)
             self._queue.put(None)
-            self._thread.join()
+            self._threads[0].join()
+            self._applied.put(None)
+            self._threads[1].join()
 
     def _work(self) -> None:
-        while True:
+        last = False
+        while not last:
             jobs, last = self._take()
-            if jobs:
-                with self._lock:
-                    self._commit(jobs)
-            if last:
-                return
+            self._thread_waits = True
+            self._lock.acquire()
+            self._thread_waits = False
+            try:
+                jobs += self._take_near()
+                group = self._apply_group(jobs) if jobs else None
+                if group is not None:
+                    self._commit(group)
+            finally:
+                self._release()
 
     def _take(self) -> tuple[list[Job], bool]:
         """What waits now, at least one; and whether the end was asked for."""
@@ -169,57 +207,59 @@ class Writer:
                 return jobs, False
         return jobs, True
 
-    def _commit(self, jobs: list[Job]) -> None:
-        now_us = self._clock.now_us()
-        before = self.sequence
-        self._changed = []
+    def _apply_group(self, jobs: list[Job]) -> _Group | None:
+        """All statements of a group but the commit; None when the disk refused one of them.
+
+        Nearly always all changes succeed, so the first try keeps them not apart: no savepoint
+        each. When one is refused all of it is done again, each in its own savepoint.
+        """
+        group = _Group(jobs, self._clock.now_us(), self.sequence)
         try:
-            events: list[Event] = []
             try:
-                answers = self._group(jobs, now_us, events, apart=False)
+                self._apply_all(group, apart=False)
             except (_Refused, *_REFUSALS):
                 self._roll_back()
-                self.sequence = before
-                events = []
-                self._changed = []
-                answers = self._group(jobs, now_us, events, apart=True)
-            self._write_events(events)
-            began = time.perf_counter()
-            list(self._run("COMMIT"))
-            self._sync_s += ((time.perf_counter() - began) - self._sync_s) / 16
+                self.sequence = group.before
+                group = _Group(jobs, group.now_us, group.before)
+                self._apply_all(group, apart=True)
+            self._write_events(group.events)
         except apsw.Error as wrong:
-            self._roll_back()
-            self.sequence = before
-            refused = Unavailable(_words(wrong))
-            _answer([(job, refused) for job in jobs])
-            return
-        self._clock.committed(now_us)
-        self._recent.forget(events)
-        _answer(list(zip(jobs, answers, strict=True)))
-        if events:
-            for listener in tuple(self.listeners):
-                listener(events)
-        if self._changed:
-            for watching in tuple(self.images.watching):
-                watching.listener(self._changed)
+            self._fail(group, wrong)
+            return None
+        return group
 
-    def _group(
-        self, jobs: list[Job], now_us: int, events: list[Event], *, apart: bool
-    ) -> list[Answer]:
-        """Apply all jobs in one transaction.
-
-        Nearly always all of them succeed, so the first try keeps them not `apart`: no savepoint
-        each. When one is refused (_Refused) all of it is done again, each in its own savepoint.
-        """
+    def _apply_all(self, group: _Group, *, apart: bool) -> None:
         list(self._run("BEGIN IMMEDIATE"))
         self.images.end_group()
-        self._applier.fetch(op for job in jobs for op in job.change.ops)
-        answers = [self._apply(job, now_us, events, apart) for job in jobs]
+        self._applier.fetch(op for job in group.jobs for op in job.change.ops)
+        for job in group.jobs:
+            group.answers.append(self._apply(job, group, apart))
         self._applier.flush()
-        return answers
 
-    def _apply(self, job: Job, now_us: int, events: list[Event], apart: bool) -> Answer:
-        change = job.change
+    def _commit(self, group: _Group) -> None:
+        try:
+            list(self._run("COMMIT"))
+        except apsw.Error as wrong:
+            self._fail(group, wrong)
+            return
+        self._clock.committed(group.now_us)
+        self._recent.forget(group.events)
+        _answer(list(zip(group.jobs, group.answers, strict=True)))
+        if group.events:
+            for listener in tuple(self.listeners):
+                listener(group.events)
+        if group.changed:
+            for watching in tuple(self.images.watching):
+                watching.listener(group.changed)
+
+    def _fail(self, group: _Group, wrong: apsw.Error) -> None:
+        self._roll_back()
+        self.sequence = group.before
+        refused = Unavailable(_words(wrong))
+        _answer([(job, refused) for job in group.jobs])
+
+    def _apply(self, job: Job, group: _Group, apart: bool) -> Answer:
+        change, now_us = job.change, group.now_us
         outbox = self._applier.outbox.pending
         if change.idempotency_key is not None:
             known = self._replay(change.idempotency_key)
@@ -247,13 +287,13 @@ class Writer:
         for kind, urn, types, names in outbox:
             self.sequence += 1
             event = Event(self.sequence, now_us, kind, urn, types, names)  # type: ignore[arg-type]
-            events.append(event)
+            group.events.append(event)
         outbox.clear()
         if images:
             for urn, after in self.images.after(images).items():
                 if images[urn] is not None or after is not None:
                     changed = Changed(self.sequence, now_us, urn, images[urn], after)
-                    self._changed.append(changed)
+                    group.changed.append(changed)
         return Committed(results, self.sequence, now_us)
 
     def _write_events(self, events: list[Event]) -> None:
