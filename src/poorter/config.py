@@ -65,6 +65,13 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("identity", "resident_minutes", int, 60, "A resident is logged in so long."),
     Setting("network", "allowed_hosts", list, [], "Hosts that this city may call; empty: none."),
     Setting("ledger", "origin", str, "", "Name of the ledger; empty: poorter.invalid/ and the id."),
+    Setting(
+        "ledger",
+        "trust",
+        str,
+        "",
+        "File that names the ledger's witnesses and how many of them (C2SP tlog-policy).",
+    ),
     Setting("systems", "enabled", list, ["parking", "crowds"], "Systems that run in this city."),
 )
 
@@ -97,6 +104,7 @@ class Config:
     identity_resident_minutes: int
     network_allowed_hosts: tuple[str, ...]
     ledger_origin: str
+    ledger_trust: Path | None
     systems_enabled: tuple[str, ...]
     systems_settings: dict[str, dict[str, Any]]
 
@@ -145,6 +153,8 @@ def make_config(folder: Path, tables: dict[str, Any], source: str = FILE) -> Con
             raise Invalid(f"{source}: {name.replace('_', '.', 1)} is a list of texts")
         values[name] = tuple(values[name])
     values["ledger_origin"] = values["ledger_origin"] or f"poorter.invalid/{values['city_id']}"
+    trust = values["ledger_trust"]
+    values["ledger_trust"] = (folder / trust).resolve() if trust else None
     if values["paths_keys"].is_relative_to(values["paths_data"]):
         raise Invalid(f"{source}: paths.keys lies inside paths.data; a backup would carry the keys")
     return Config(folder=folder.resolve(), systems_settings=own, **values)

@@ -19,6 +19,7 @@ from poorter.systems.shape import Indicator, Job, System
 
 log = logging.getLogger(__name__)
 LEDGER_S = 0.5
+WITNESSES_S = 5.0
 OUTCOMES_S = 5.0
 CLEANING_S = 600.0
 INDICATORS_S = 60.0
@@ -38,6 +39,8 @@ class Jobs:
         """Start on the running event loop."""
         running = self._running
         self._every(LEDGER_S, "ledger", lambda: record_uses(running))
+        if running.collecting is not None:
+            self._every(WITNESSES_S, "witnesses", running.collecting.step)
         self._every(OUTCOMES_S, "outcomes", lambda: _measured(running))
         self._every(CLEANING_S, "cleaning", lambda: forget_answers(running))
         self._every(CLEANING_S, "logins", lambda: forget_logins(running))
@@ -54,11 +57,11 @@ class Jobs:
         with suppress(CityError):
             await record_uses(self._running)
 
-    def _every(self, seconds: float, name: str, work: Callable[[], Awaitable[None]]) -> None:
+    def _every(self, seconds: float, name: str, work: Callable[[], Awaitable[object]]) -> None:
         self._tasks.append(asyncio.create_task(_again(seconds, name, work), name=name))
 
 
-async def _again(seconds: float, name: str, work: Callable[[], Awaitable[None]]) -> None:
+async def _again(seconds: float, name: str, work: Callable[[], Awaitable[object]]) -> None:
     """Do it, wait, do it again. What fails is said and tried again later, ever less often."""
     failures = 0
     while True:

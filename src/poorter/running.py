@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from poorter.city.clock import Clock
+from poorter.city.errors import Invalid
 from poorter.config import Config
 from poorter.connections.run import Connections
 from poorter.decide.decisions import Decisions
@@ -22,8 +23,10 @@ from poorter.identity.services import SERVICES, Service
 from poorter.ledger.sealing import LineKeys
 from poorter.ledger.sequencer import Sequencer
 from poorter.ledger.spool import Spool
+from poorter.ledger.trust import parse_trust
 from poorter.standards.http.outgoing import Outgoing
 from poorter.standards.ngsild.subscriptions.engine import Engine
+from poorter.standards.witnessing.collecting import Collecting
 from poorter.store.contract import Store
 from poorter.store.policy import PolicyStore
 from poorter.store.recording import Recorder
@@ -59,6 +62,7 @@ class Running:
     persons: Persons
     pepper: bytes = field(repr=False)
     services: dict[str, Service]
+    collecting: Collecting | None = None  # of cosignatures, where the city has witnesses
     engine: Engine | None = None  # of subscriptions, once the city has an HTTP face
     connections: Connections | None = None  # once it is served
 
@@ -176,9 +180,20 @@ def _wire(config: Config, store: Store) -> Running:
         pepper=read_secret(config.paths_keys / "pepper"),
         services={service.id: service for service in SERVICES},
     )
+    running.collecting = _collecting(config, running.sequencer)
     gate.recording = lambda: running.sequencer.failing is None
     running.load_credentials()
     return running
+
+
+def _collecting(config: Config, sequencer: Sequencer) -> Collecting | None:
+    if config.ledger_trust is None:
+        return None
+    try:
+        trust = parse_trust(config.ledger_trust.read_text("utf-8"))
+    except (OSError, ValueError) as wrong:
+        raise Invalid(f"{config.ledger_trust}: {wrong}") from None
+    return Collecting(sequencer, trust)
 
 
 def _own(config: Config, system: System) -> Own:

@@ -151,6 +151,8 @@ async def serve(
             await running.connections.stop()
         await jobs.stop()
         await running.outgoing.close()
+        if running.collecting is not None:
+            await running.collecting.close()
         running.close()
 
 

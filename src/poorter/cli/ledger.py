@@ -4,35 +4,90 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from poorter.city.errors import Invalid
+from poorter.city.errors import Invalid, Unavailable
+from poorter.cli.witness import read_trust
 from poorter.config import read_config
 from poorter.identity.keys import PublicPair, read_ring
 from poorter.ledger import receipt
-from poorter.ledger.verify import verify_ledger
+from poorter.ledger.mirror import Mirror
+from poorter.ledger.trust import log_lines
+from poorter.ledger.verify import Finding, verify_ledger
 from poorter.running import LEDGER_FOLDER
+
+
+def ledger(arguments: argparse.Namespace) -> int:
+    """Verify the own ledger, print its keys, or mirror another's."""
+    return {"verify": verify, "keys": keys, "mirror": mirror}[arguments.what](arguments)
+
+
+def keys(arguments: argparse.Namespace) -> int:
+    """The lines that name this ledger in a policy of whom to trust."""
+    config = read_config(arguments.city)
+    print("\n".join([*log_lines(_ledger_keys(config.paths_keys), arguments.url), "quorum none"]))
+    return 0
+
+
+def mirror(arguments: argparse.Namespace) -> int:
+    """Copy another's ledger and verify it; 2 when it is not the one that was copied before."""
+    if arguments.into is None or arguments.trust is None or not arguments.url:
+        raise Invalid("mirror needs --url LEDGER, --into FOLDER and --trust FILE")
+    trust = read_trust(arguments.trust)
+    try:
+        found = Mirror(arguments.into, fetching(arguments.url), trust).update()
+    except ValueError as wrong:
+        print(f"not mirrored: {wrong}")
+        return 2
+    _print(found.findings)
+    print(f"{found.size} leaves here, {found.witnessed} of them under a witnessed checkpoint")
+    return 2 if found.findings else 0
+
+
+def fetching(url: str) -> Callable[[str], bytes | None]:
+    """What gets paths of a log over HTTP. Raises Unavailable when it can't be reached."""
+    import httpx
+
+    client = httpx.Client(timeout=30.0, trust_env=False)
+
+    def get(path: str) -> bytes | None:
+        try:
+            answer = client.get(f"{url.rstrip('/')}/{path}")
+        except httpx.HTTPError as wrong:
+            raise Unavailable(f"{url}: {wrong}") from None
+        if answer.status_code == 404:
+            return None
+        if answer.status_code != 200:
+            raise Unavailable(f"{url}/{path} answers {answer.status_code}")
+        return answer.content
+
+    return get
 
 
 def verify(arguments: argparse.Namespace) -> int:
     """Verify every leaf, tile and signature, and that checkpoints kept from earlier still hold; 2
     when something is wrong."""
     config = read_config(arguments.city)
-    keys = _ledger_keys(config.paths_keys)
+    ring = _ledger_keys(config.paths_keys)
     try:
         known = [file.read_bytes() for file in arguments.known]
     except OSError as wrong:
         raise Invalid(f"{wrong.filename} can't be read: {wrong.strerror}") from None
     folder = config.paths_data / LEDGER_FOLDER
-    report = verify_ledger(folder, keys, config.ledger_origin, known=known)
-    for finding in report.findings:
-        where = "the tree" if finding.index is None else f"leaf {finding.index}"
-        print(f"{where}: {finding.what}")
+    report = verify_ledger(folder, ring, config.ledger_origin, known=known)
+    _print(report.findings)
     if report.findings:
         return 2
     print(f"{report.leaves} leaves, all signed and in their place")
     return 0
+
+
+def _print(findings: Iterable[Finding]) -> None:
+    for finding in findings:
+        where = "the tree" if finding.index is None else f"leaf {finding.index}"
+        print(f"{where}: {finding.what}")
 
 
 def verify_receipt(arguments: argparse.Namespace) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from poorter import __version__
-from poorter.cli import city, connecting, govern, ledger, loading
+from poorter.cli import city, connecting, govern, ledger, loading, witness
 
 Run = Callable[[argparse.Namespace], int]
 
@@ -139,8 +139,14 @@ def _connecting_verbs(verbs: Verbs) -> None:
 
 
 def _ledger_verbs(verbs: Verbs) -> None:
-    verb = _verb(verbs, "ledger", "Verify the whole ledger against its keys.", ledger.verify)
-    verb.add_argument("what", choices=["verify"], help="what to do")
+    text = "Verify the whole ledger against its keys, print them, or mirror another's ledger."
+    verb = _verb(verbs, "ledger", text, ledger.ledger)
+    verb.add_argument("what", choices=["verify", "keys", "mirror"], help="what to do")
+    verb.add_argument("--url", default="", help="where the ledger is (https://city.example/ledger)")
+    verb.add_argument("--into", type=Path, metavar="FOLDER", help="mirror: where the copy is kept")
+    verb.add_argument(
+        "--trust", type=Path, metavar="FILE", help="mirror: its keys and witnesses (tlog-policy)"
+    )
     verb.add_argument(
         "--known",
         type=Path,
@@ -149,6 +155,17 @@ def _ledger_verbs(verbs: Verbs) -> None:
         metavar="FILE",
         help="a checkpoint kept from earlier: the tree must extend it (repeatable)",
     )
+    text = "A witness of ledgers, as a process of its own: make its key, or run it."
+    of = _verb(verbs, "witness", text, witness.witness)
+    of.add_argument("what", choices=["make", "run"], help="what to do")
+    of.add_argument("folder", type=Path, help="its keys, and what it saw")
+    of.add_argument("--name", default="", help="make: its name (witness.example/city)")
+    of.add_argument("--url", default="", help="make: where it will be reached")
+    of.add_argument(
+        "--trust", type=Path, metavar="FILE", help="run: the logs it knows (tlog-policy)"
+    )
+    of.add_argument("--host", default="127.0.0.1", help="run: address to listen on")
+    of.add_argument("--port", type=int, default=8100, help="run: port to listen on")
     verify = _verb(verbs, "verify", "Verify a receipt offline.", ledger.verify_receipt)
     verify.add_argument("file", type=Path, help="the receipt")
     verify.add_argument("--keys", type=Path, help="the city's public keys (keys/ring.json)")

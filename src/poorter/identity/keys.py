@@ -99,6 +99,8 @@ class RingEntry(msgspec.Struct, frozen=True):
 
 #: what keys are for, and the ML-DSA level of each
 USES = {"ledger": 44, "policy": 65}
+#: those and the key of a witness, which is nobody's city
+LEVELS = {**USES, "witness": 44}
 
 
 def make_keys(folder: Path, origin: str, now_us: int) -> None:
@@ -111,6 +113,18 @@ def make_keys(folder: Path, origin: str, now_us: int) -> None:
         ring.append(_make(folder, use, origin, now_us))
     _write_ring(folder, ring)
     _write_secret(folder / "pepper", os.urandom(SEED_BYTES))
+
+
+def make_witness_key(folder: Path, name: str, now_us: int) -> PublicPair:
+    """The key of a witness. Raises Invalid when there are keys already, or the name is none."""
+    if not name or len(name.encode()) > 255 or "+" in name or any(c.isspace() for c in name):
+        raise Invalid("the name of a witness has no spaces and no plus sign")
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if (folder / RING_FILE).exists():
+        raise Invalid(f"{folder} holds keys already")
+    entry = _make(folder, "witness", name, now_us)
+    _write_ring(folder, [entry])
+    return entry.public()
 
 
 def rotate_key(folder: Path, use: str, origin: str, now_us: int) -> RingEntry:
@@ -142,7 +156,7 @@ def load_key(folder: Path, use: str) -> KeyPair:
     """The key in use. Raises Unavailable when it is missing or others can read it."""
     for entry in read_ring(folder):
         if entry.use == use and entry.until_us is None:
-            return KeyPair(entry.name, read_secret(_file(folder, entry)), USES[use])
+            return KeyPair(entry.name, read_secret(_file(folder, entry)), LEVELS[use])
     raise Unavailable(f"{folder} holds no key for {use}")
 
 
@@ -171,8 +185,8 @@ def kept_secret(folder: Path, name: str) -> bytes:
 
 def _make(folder: Path, use: str, origin: str, now_us: int) -> RingEntry:
     seed = os.urandom(2 * SEED_BYTES)
-    name = origin if use == "ledger" else f"{origin}/{use}"
-    public = KeyPair(name, seed, USES[use]).public()
+    name = f"{origin}/{use}" if use == "policy" else origin
+    public = KeyPair(name, seed, LEVELS[use]).public()
     entry = RingEntry(name, use, public.ed25519, public.mldsa, now_us)
     _write_secret(_file(folder, entry), seed)
     return entry

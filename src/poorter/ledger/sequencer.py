@@ -14,12 +14,19 @@ from pathlib import Path
 from poorter.city.clock import Clock
 from poorter.city.errors import Unavailable
 from poorter.identity.keys import KeyPair, PublicPair
-from poorter.ledger.checkpoint import Checkpoint, sign_checkpoint, verify_checkpoint
+from poorter.ledger.checkpoint import (
+    Checkpoint,
+    parse_checkpoint,
+    sign_checkpoint,
+    verify_checkpoint,
+)
 from poorter.ledger.tiles import WIDTH, Tiles, write_whole
 from poorter.ledger.tree import Frontier, leaf_hash
 
 BATCH = 10_000
 CHECKPOINT_FILE = "checkpoint"
+#: the newest checkpoint that enough witnesses cosigned
+WITNESSED_FILE = "witnessed"
 
 #: committed leaves from an index on, at most so many: [(index, bytes)]
 Source = Callable[[int, int], list[tuple[int, bytes]]]
@@ -49,6 +56,7 @@ class Sequencer:
         self._frontier = Frontier()
         self.checkpoint = Checkpoint(self.origin, 0, self._frontier.root())
         self._recover()
+        self.witnessed_size = self._read_witnessed()
 
     def step(self) -> Checkpoint:
         """Take in what was committed since; sign a checkpoint if that was anything.
@@ -90,6 +98,31 @@ class Sequencer:
             return (self.folder / CHECKPOINT_FILE).read_bytes()
         except FileNotFoundError:
             raise Unavailable("the ledger has no checkpoint yet: ask again in a second") from None
+
+    def keep_witnessed(self, note: bytes) -> None:
+        """Keep a checkpoint of ours that enough witnesses cosigned. Raises OSError."""
+        write_whole(self.folder / WITNESSED_FILE, note)
+        self.witnessed_size = parse_checkpoint(note)[0].size
+
+    def note_over(self, index: int) -> tuple[int, bytes]:
+        """(size, note) of the best checkpoint over leaf `index`: a witnessed one where there is.
+
+        Raises: Unavailable while no checkpoint covers it.
+        """
+        if index < self.witnessed_size:
+            note = (self.folder / WITNESSED_FILE).read_bytes()
+        else:
+            note = self.note()
+        size = parse_checkpoint(note)[0].size
+        if index >= size:
+            raise Unavailable("this leaf is in the tree within two seconds: ask again")
+        return size, note
+
+    def _read_witnessed(self) -> int:
+        try:
+            return parse_checkpoint((self.folder / WITNESSED_FILE).read_bytes())[0].size
+        except (FileNotFoundError, ValueError):
+            return 0
 
     def _sign(self) -> None:
         checkpoint = Checkpoint(self.origin, self._frontier.size, self._frontier.root())

@@ -100,6 +100,17 @@ class Tiles:
             bundle = split_bundle(data, number)
             yield from bundle[max(start - first, 0) : wanted]
 
+    def part(self, level: int | str, number: int, width: int) -> bytes:
+        """The first `width` hashes or entries of a tile, also when it has grown since.
+
+        Raises: ValueError when there are not that many.
+        """
+        data = self._read(level, number, width)
+        if isinstance(level, int):
+            return data[: width * HASH_BYTES]
+        bundle = split_bundle(data, number)[:width]
+        return b"".join(struct.pack(">H", len(entry)) + entry for entry in bundle)
+
     def drop_cache(self) -> None:
         """Forget what was read, so that the files themselves are looked at again."""
         self._cache.clear()

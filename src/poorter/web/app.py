@@ -75,6 +75,9 @@ def make_pages(running: Running, acts: Operations, ledger: Proofs) -> Starlette:
         state = {"status": "up", "policy": running.gate.policy.version, "ledger": "written"}
         if failing is not None:
             state |= {"status": "degraded", "ledger": f"can't be written: {failing}"}
+        if running.collecting is not None:
+            refusals = running.collecting.refusals
+            state["witnesses"] = "; ".join(f"{u}: {w}" for u, w in refusals.items()) or "cosign"
         return JSONResponse(state)
 
     async def root(request: Request) -> Response:

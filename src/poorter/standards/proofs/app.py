@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: EUPL-1.2
-"""GET /ledger/checkpoint, /ledger/tile/... (c2sp.org/tlog-tiles), /ledger/receipt?index=N."""
+"""GET /ledger/checkpoint, /ledger/tile/... (c2sp.org/tlog-tiles), /ledger/receipt?index=N, and
+/ledger/witnessed: the newest checkpoint that enough witnesses cosigned."""
 
 from __future__ import annotations
 
@@ -7,11 +8,12 @@ import re
 
 import msgspec
 
-from poorter.city.errors import CityError, Invalid, NotFound, Unavailable
+from poorter.city.errors import CityError, Invalid, NotFound
 from poorter.gate.gate import Gate
 from poorter.gate.genesis import RUN
 from poorter.ledger.receipt import make_receipt
-from poorter.ledger.sequencer import Sequencer
+from poorter.ledger.sequencer import WITNESSED_FILE, Sequencer
+from poorter.ledger.tiles import WIDTH
 from poorter.standards.http.asgi import Answer, Receive, Request, Scope, Send, send
 from poorter.standards.http.asking import Asking
 from poorter.store.contract import Store
@@ -51,6 +53,10 @@ class Proofs:
             raise NotFound("the ledger is only read here")
         if name == "checkpoint":
             return Answer(200, self._sequencer.note(), _TEXT)
+        if name == "witnessed":
+            if not self._sequencer.witnessed_size:
+                raise NotFound("no checkpoint of this ledger was cosigned by enough witnesses")
+            return Answer(200, (self._sequencer.folder / WITNESSED_FILE).read_bytes(), _TEXT)
         if name == "receipt":
             return Answer(200, self.receipt(request.query().get("index", "")).encode(), _TEXT)
         if not _TILE.match(name):
@@ -58,6 +64,19 @@ class Proofs:
         try:
             return Answer(200, (self._sequencer.folder / name).read_bytes(), _BYTES)
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            return Answer(200, self._part(name), _BYTES)
+
+    def _part(self, name: str) -> bytes:
+        """A part of a tile that has grown since its checkpoint was signed."""
+        tile, _, width = name.partition(".p/")
+        _, level, *groups = tile.split("/")
+        number = int("".join(group.removeprefix("x") for group in groups))
+        try:
+            kind = level if level == "entries" else int(level)
+            if not 1 <= int(width or 0) < WIDTH:
+                raise ValueError
+            return self._sequencer.tiles.part(kind, number, int(width))
+        except (ValueError, OSError):
             raise NotFound("there is no such tile (yet)") from None
 
     def receipt(self, index_text: str) -> str:
@@ -69,8 +88,5 @@ class Proofs:
         rows = self._store.leaves(permit, index, 1)
         if not rows or rows[0][0] != index:
             raise NotFound(f"there is no leaf {index}")
-        size = self._sequencer.checkpoint.size
-        if index >= size:
-            raise Unavailable("this leaf is in the tree within two seconds: ask again")
-        sequencer = self._sequencer
-        return make_receipt(rows[0][1], index, size, sequencer.node, sequencer.note())
+        size, note = self._sequencer.note_over(index)
+        return make_receipt(rows[0][1], index, size, self._sequencer.node, note)
