@@ -70,7 +70,7 @@ async def with_people(running: Running, holders: Sequence[int], vital: bool = Fa
 
 def name_of(running: Running, number: int) -> bytes:
     """What the ledger's store calls a person."""
-    return running.recorder.keys.name(WALL, person(number))[1]
+    return running.recorder.keys.name(WALL, running.subject_of(person(number), WALL))[1]
 
 
 def sealed(gate: Gate, number: int) -> SealedLine:

@@ -15,6 +15,7 @@ from poorter.city.errors import Invalid
 from poorter.config import FILE, Config, read_config, write_config
 from poorter.gate.gate import Gate
 from poorter.gate.genesis import RUN, genesis
+from poorter.gate.lawful import check_lawful
 from poorter.gate.policy import with_parts
 from poorter.gate.registry import Registry, found
 from poorter.identity.keys import load_key, make_keys
@@ -61,7 +62,9 @@ async def found_city(
         policy = genesis(config.city_id, body, date, officers)
         parts = policy_parts(systems, policy, config.city_id, officers)
         if parts:
-            policy = replace(with_parts(policy, parts), version=1)
+            whole = with_parts(policy, parts)
+            check_lawful(policy, whole)
+            policy = replace(whole, version=1)
         compiled = await found(port, policy, key, clock, f"{officers[0]}, {officers[1]}")
         gate = Gate(compiled, clock)
         chosen = passwords or (secrets.token_urlsafe(12), secrets.token_urlsafe(12))

@@ -13,6 +13,7 @@ from poorter.city.query import HistoryQuery, Query
 from poorter.decide.advice import Proposal
 from poorter.decide.decisions import Decisions
 from poorter.gate.gate import Gate
+from poorter.gate.inside import open_types
 from poorter.gate.permit import Action, Permit
 from poorter.gate.uses import Uses
 from poorter.store import contract as c
@@ -151,15 +152,16 @@ class LocalCity:
     async def changes(self, types: Sequence[str]) -> AsyncIterator[Changed]:
         """Changes of entities of these types; ends when the permit does. Raises Missed."""
         wanted = frozenset(types)
-        follower = self._stream.follow(lambda event: not wanted.isdisjoint(event.types))
+        follower = self._stream.follow(lambda event: not wanted.isdisjoint(open_types(event.types)))
         try:
             async for event in follower:
                 try:
                     permit = self._gate.permit(self.processor, self.purpose, "read")
                 except Denied:
                     return
-                if permit.rule_of(event.types) is not None:
-                    yield Changed(event.sequence, event.urn, event.types, event.names)
+                told = self._store.told(permit, event)
+                if told is not None:
+                    yield Changed(told.sequence, told.urn, told.types, told.names)
         except Gap as gap:
             raise Missed(gap.after) from None
         finally:

@@ -13,12 +13,14 @@ from poorter.decide.decisions import Decisions
 from poorter.decide.objection import Objections
 from poorter.gate.gate import Gate
 from poorter.gate.genesis import RUN
+from poorter.gate.pseudonyms import Pseudonyms
 from poorter.gate.registry import Registry, load
+from poorter.gate.rights import Rights
 from poorter.gate.uses import Uses
 from poorter.handle import LocalCity
 from poorter.identity.credentials import Credential, Credentials
-from poorter.identity.keys import load_key, read_ring, read_secret
-from poorter.identity.persons import Persons
+from poorter.identity.keys import kept_secret, load_key, read_ring, read_secret
+from poorter.identity.persons import BSN, Persons, is_subject
 from poorter.identity.services import SERVICES, Service
 from poorter.ledger.sealing import LineKeys
 from poorter.ledger.sequencer import Sequencer
@@ -31,6 +33,9 @@ from poorter.store.contract import Store
 from poorter.store.policy import PolicyStore
 from poorter.store.recording import Recorder
 from poorter.store.sqlite import open_store
+from poorter.store.walls.rows import Rows
+from poorter.store.walls.store import WalledStore
+from poorter.store.walls.vault import Vault
 from poorter.stream.local import LocalStream
 from poorter.systems.catalogue import load_systems, settings_of
 from poorter.systems.city import Own
@@ -46,7 +51,7 @@ class Running:
 
     config: Config
     clock: Clock
-    store: Store
+    store: WalledStore
     gate: Gate
     registry: Registry
     uses: Uses
@@ -80,6 +85,10 @@ class Running:
             purpose,
             self.own.get(processor),
         )
+
+    def subject_of(self, named: str, wall: str) -> str:
+        """What a wall calls the person whom a number, or another name, stands for."""
+        return self.store.subject_of(named, wall)
 
     def city_of(self, system: System) -> LocalCity:
         """The handle that a system works with."""
@@ -115,7 +124,7 @@ async def open_city(config: Config, clock: Clock) -> Running:
     Raises: Unavailable when another process has it or keys are missing, NotFound when it was
     never founded, Invalid when its policy is not signed by its keys.
     """
-    store = open_store(config.paths_data, clock)
+    store = _walled(config, open_store(config.paths_data, clock))
     try:
         return _wire(config, store)
     except BaseException:
@@ -123,7 +132,30 @@ async def open_city(config: Config, clock: Clock) -> Running:
         raise
 
 
-def _wire(config: Config, store: Store) -> Running:
+def _walled(config: Config, inner: Store) -> WalledStore:
+    keys = config.paths_keys
+    secrets: dict[str, bytes] = {}
+
+    def secret_of(wall: str) -> bytes:
+        if wall not in secrets:
+            secrets[wall] = kept_secret(keys, f"pseudonyms-{wall}")
+        return secrets[wall]
+
+    persons = Persons(keys)
+
+    def subject_of(named: str, wall: str) -> str:
+        if is_subject(named):
+            return named
+        try:
+            return persons.subject(persons.root(BSN, named), wall)
+        except Invalid:
+            return persons.subject(persons.root("id", named), wall)
+
+    rows = Rows(Vault(keys), Pseudonyms(secret_of), Rights(), inner.clock)
+    return WalledStore(inner, rows, subject_of)
+
+
+def _wire(config: Config, store: WalledStore) -> Running:
     clock = store.clock
     systems = load_systems(config.systems_enabled)
     ring = read_ring(config.paths_keys)
@@ -161,6 +193,7 @@ def _wire(config: Config, store: Store) -> Running:
             LineKeys(config.paths_keys),
             Spool(config.paths_spool),
             config.ledger_origin,
+            store.subject_of,
         ),
         credentials=Credentials(),
         decisions=decisions,

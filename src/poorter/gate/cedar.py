@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 
 from poorter.city.errors import Invalid
-from poorter.gate.policy import Policy
+from poorter.gate.policy import Grant, Policy
 
 ACTIONS = ("read", "write", "command", "decide", "administer")
 
@@ -32,7 +32,7 @@ def to_cedar(policy: Policy) -> str:
         if grant.until_us is not None:
             when.append(f"context.now < {grant.until_us}")
         parts.append(
-            f"@id({_quoted(grant.id)})\npermit (\n"
+            f"@id({_quoted(grant.id)})\n{_obligations(grant)}permit (\n"
             f"  principal == Processor::{_quoted(grant.processor)},\n"
             f"  action in [{actions}],\n"
             f"  resource == Dataset::{_quoted(grant.dataset)}\n"
@@ -48,6 +48,16 @@ def to_cedar(policy: Policy) -> str:
                 f"  context.purpose == {_quoted(purpose.id)} && context.now >= {since}\n}};"
             )
     return "\n\n".join(parts) + "\n"
+
+
+def _obligations(grant: Grant) -> str:
+    """What the grant obliges to, as annotations: no part of the answer, but of what is signed."""
+    lines = ""
+    if grant.mask:
+        lines += f"@mask({_quoted(', '.join(grant.mask))})\n"
+    if grant.max_rows is not None:
+        lines += f"@max_rows({_quoted(str(grant.max_rows))})\n"
+    return lines
 
 
 def validate(text: str) -> None:

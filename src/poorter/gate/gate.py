@@ -10,9 +10,9 @@ from poorter.city.clock import Clock
 from poorter.city.errors import Denied, Invalid, Unavailable
 from poorter.city.limits import PERMIT_LEASE_US
 from poorter.city.time import DAY_US
-from poorter.gate.compile import Interval, Table
-from poorter.gate.permit import Action, Permit, TypeRule
-from poorter.gate.policy import Dataset, Grant, Policy
+from poorter.gate.compile import FOREVER_US, Interval, Table
+from poorter.gate.permit import Action, Permit, TypeRule, Wall
+from poorter.gate.policy import Dataset, Grant, Policy, Purpose
 
 Entry = tuple[Interval, Dataset]
 DENIED_KEYS_MAX = 1000
@@ -131,11 +131,15 @@ class Gate:
         if personal and outside and action == "read" and not vital and not self.recording():
             raise Unavailable("the ledger can't be written now, so personal data can't be read")
         purpose = compiled.policy.purposes[purpose_id]
+        obliged = [grant for grant in grants if grant.mask or grant.max_rows is not None]
+        until_us = min([until_us, *_bounds(compiled.policy, key, now_us)])
+        rules = _masked(merge_rules(datasets, action, purpose), compiled.policy, obliged)
+        rows = [grant.max_rows for grant in obliged if grant.max_rows is not None]
         permit = Permit(
             processor=processor,
             purpose=purpose_id,
             action=action,
-            rules=merge_rules(datasets, action),
+            rules=rules,
             valid_from_us=now_us,
             valid_until_us=until_us,
             policy_version=compiled.policy.version,
@@ -144,6 +148,8 @@ class Gate:
             personal=personal,
             grants=tuple(grant.id for grant in grants),
             vital=vital,
+            walled=any(rule.behind is not None for rule in rules.values()),
+            max_rows=min(rows) if rows else None,
         )
         # renewed at half its life, so that a permit just handed out lasts for what it is for
         lease = _Lease(permit, now_us + (until_us - now_us + 1) // 2)
@@ -163,18 +169,31 @@ def _grants(policy: Policy, key: tuple[str, str, str], now_us: int) -> list[Gran
     ]
 
 
+def _bounds(policy: Policy, key: tuple[str, str, str], now_us: int) -> Iterable[int]:
+    """When what grants oblige to will be another thing."""
+    for grant in policy.grants.values():
+        ours = (grant.processor, grant.purpose) == key[:2] and key[2] in grant.actions
+        if ours and (grant.mask or grant.max_rows is not None):
+            ends = FOREVER_US if grant.until_us is None else grant.until_us
+            yield from (bound for bound in (grant.from_us, ends) if bound > now_us)
+
+
 def _vital(grants: Iterable[Grant], datasets: Iterable[Dataset]) -> bool:
     """Whether all that is personal is open by a grant that is vital."""
     open_by = {grant.dataset for grant in grants if grant.vital}
     return all(d.id in open_by for d in datasets if d.data_class in ("personal", "special"))
 
 
-def merge_rules(datasets: Iterable[Dataset], action: Action) -> dict[str, TypeRule]:
+def merge_rules(
+    datasets: Iterable[Dataset], action: Action, purpose: Purpose | None = None
+) -> dict[str, TypeRule]:
     """What several datasets together open, per type. A command opens command attributes only."""
     rules: dict[str, TypeRule] = {}
     for dataset in datasets:
-        personal = dataset.data_class in ("personal", "special")
-        days = dataset.retention_days
+        days = [dataset.retention_days, purpose.retention_days if purpose else None]
+        kept = [day * DAY_US for day in days if day is not None and dataset.personal]
+        if not dataset.personal and dataset.retention_days is not None:
+            kept = [dataset.retention_days * DAY_US]
         for name, attributes in dataset.types.items():
             rule = _rule(dataset, name, attributes, action)
             if rule is None:
@@ -182,14 +201,35 @@ def merge_rules(datasets: Iterable[Dataset], action: Action) -> dict[str, TypeRu
             rule = TypeRule(
                 rule.attributes,
                 rule.without,
-                personal,
-                None if days is None else days * DAY_US,
+                dataset.personal,
+                min(kept) if kept else None,
                 dataset.id,
                 dataset.wall,
                 dataset.about,
+                _wall(dataset, name, purpose),
             )
             known = rules.get(name)
             rules[name] = rule if known is None else _either(known, rule)
+    return rules
+
+
+def _wall(dataset: Dataset, name: str, purpose: Purpose | None) -> Wall | None:
+    if not dataset.personal or name not in dataset.entity_types or purpose is None:
+        return None
+    basis = "a" if purpose.on_consent else purpose.article6
+    compatible = frozenset((purpose.id, *purpose.compatible_with))
+    return Wall(dataset.wall, dataset.about, basis, purpose.from_us, compatible)
+
+
+def _masked(
+    rules: dict[str, TypeRule], policy: Policy, obliged: Iterable[Grant]
+) -> dict[str, TypeRule]:
+    """The rules with what grants oblige to leave out: the strictest of them counts."""
+    for grant in obliged:
+        for name in policy.datasets[grant.dataset].types:
+            if name in rules and grant.mask:
+                rule = rules[name]
+                rules[name] = replace(rule, without=rule.without | frozenset(grant.mask))
     return rules
 
 
@@ -219,6 +259,7 @@ def _either(a: TypeRule, b: TypeRule) -> TypeRule:
         strict.dataset,
         strict.wall,
         strict.about,
+        a.behind or b.behind,
     )
 
 

@@ -19,6 +19,27 @@ Action = Literal["read", "write", "command", "decide", "administer"]
 ANY_TYPE = "*"
 
 
+#: Begins the type and attribute names under which rows of persons are kept. No rule but one made
+#: for exactly that name covers them.
+SEALED = "~"
+
+
+@dataclass(frozen=True, slots=True)
+class Wall:
+    """How the rows of persons of one type are judged for one purpose.
+
+    `about`: the attribute that says whom a new row is about. `basis`: letter of GDPR 6(1), "a"
+    also where an exception of 9(2) is consent. What was collected before `since_us` is absent,
+    unless for one of `compatible` purposes.
+    """
+
+    name: str
+    about: str = "resident"
+    basis: str = ""
+    since_us: int = 0
+    compatible: frozenset[str] = frozenset()
+
+
 @dataclass(frozen=True, slots=True)
 class TypeRule:
     """What a permit says of one entity type or record kind.
@@ -35,6 +56,7 @@ class TypeRule:
     dataset: str = ""
     wall: str = ""
     about: str = ""
+    behind: Wall | None = None
 
     def covers(self, name: str) -> bool:
         """Whether the attribute exists for this request."""
@@ -62,6 +84,8 @@ class Permit:
     valid_from_us: int = 0
     grants: tuple[str, ...] = ()
     vital: bool = False
+    walled: bool = False  # whether any of its rules is of persons behind a wall
+    max_rows: int | None = None  # in one answer
 
     def check(self, action: Action, now_us: int) -> None:
         """Raises Denied unless the permit is for `action` and its lease still runs."""
@@ -71,7 +95,9 @@ class Permit:
     def rule(self, type_name: str) -> TypeRule | None:
         """The rule for a type; None means that the type does not exist for this request."""
         rule = self.rules.get(type_name)
-        return self.rules.get(ANY_TYPE) if rule is None else rule
+        if rule is None and type_name[:1] != SEALED:
+            return self.rules.get(ANY_TYPE)
+        return rule
 
     def rule_of(self, types: tuple[str, ...]) -> TypeRule | None:
         """The rule for an entity: that of its first type with one."""

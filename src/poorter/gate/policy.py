@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -12,11 +13,18 @@ import msgspec
 
 from poorter.city.errors import Invalid
 from poorter.city.text import Text
-from poorter.gate.permit import Action
+from poorter.gate.permit import ANY_TYPE, Action
 
 #: no use stays hidden from the person for longer
 DELAY_DAYS_MAX = 5 * 366
 DataClass = Literal["open", "internal", "personal", "special"]
+_ART6 = re.compile(r"\b6\s*\(1\)\s*\(([a-f])\)")
+_ART9 = re.compile(r"\b9\s*\(2\)\s*\(([a-j])\)")
+
+
+def _letter(pattern: re.Pattern[str], words: str) -> str:
+    found = pattern.search(words)
+    return found[1] if found else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +71,11 @@ class Purpose:
     `disclose`: what the people whose data is used read of it, where the title would tell them of
     somebody else's affairs. `delay_days`: they read it only then (an investigation); until that
     day its lines are counted, not shown.
+
+    `art6` and `art9`: letter of GDPR 6(1) and 9(2); empty: as `legal_basis` says it, in words with
+    the national law. `assessment`: where the impact assessment (GDPR 35) is. `compatible_with`:
+    purposes whose data, collected before `from_us`, it may use as well (GDPR 6(4)).
+    `consent_invalid`: the person is not free to refuse, so consent is no basis for it.
     """
 
     id: str
@@ -73,14 +86,42 @@ class Purpose:
     retention_days: int | None = None
     disclose: Text | None = None
     delay_days: int | None = None
+    art6: str = ""
+    art9: str = ""
+    assessment: str = ""
+    compatible_with: tuple[str, ...] = ()
+    consent_invalid: bool = False
+    enforcement: bool = False
+    from_us: int = 0
+
+    @property
+    def article6(self) -> str:
+        """The letter of GDPR 6(1), empty when no basis there is named."""
+        return self.art6 or _letter(_ART6, self.legal_basis)
+
+    @property
+    def article9(self) -> str:
+        """The letter of GDPR 9(2), empty when no exception there is named."""
+        return self.art9 or _letter(_ART9, self.legal_basis)
+
+    @property
+    def on_consent(self) -> bool:
+        """Whether it rests on the consent of each person."""
+        return self.article6 == "a" or self.article9 == "a"
+
+    @property
+    def objectionable(self) -> bool:
+        """Whether a person may object to it (GDPR 21): public task and legitimate interest."""
+        return self.article6 in ("e", "f")
 
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
     """Entity types (or "record:KIND") with their attributes (none named = all), in one wall.
 
-    `commands`: attributes that take writes from decisions only. `about`: the attribute
-    that says whom an entity is about; one without it is itself about the person that it names.
+    `commands`: attributes that take writes from decisions only. `about`: the attribute that says
+    whom an entity is about; one without it is itself about the person that it names.
+    `minimum_group`: persons in the smallest group of which a figure may leave the wall.
     """
 
     id: str
@@ -91,16 +132,38 @@ class Dataset:
     types: Mapping[str, tuple[str, ...]]
     commands: tuple[str, ...] = ()
     retention_days: int | None = None
+    minimum_group: int = 10
     about: str = "resident"
+
+    @property
+    def personal(self) -> bool:
+        """Whether it is about persons."""
+        return self.data_class in ("personal", "special")
+
+    @property
+    def walled(self) -> bool:
+        """Whether its rows are kept behind a wall: about persons, and not the city's own books."""
+        return self.personal and bool(self.entity_types)
+
+    @property
+    def entity_types(self) -> tuple[str, ...]:
+        """The entity types in it, without records."""
+        return tuple(t for t in self.types if t != ANY_TYPE and not t.startswith("record:"))
 
 
 @dataclass(frozen=True, slots=True)
 class Processor:
-    """Who handles: a role, an app, a supplier, a device, a system, the public."""
+    """Who handles: a role, an app, a supplier, a device, a system, the public.
+
+    A supplier has an `agreement` (GDPR 28) and the `duties` that it was given.
+    """
 
     id: str
     title: Text
     organisation: str
+    kind: Literal["own", "supplier", "research"] = "own"
+    agreement: str = ""
+    duties: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +171,7 @@ class Grant:
     """A processor may do `actions` on a dataset for a purpose in [from, until): two approved it.
 
     `vital`: a life may depend on it, so it goes on while the ledger can't write (design 2, rule 2).
+    Obligations: `mask`, attributes that do not exist under it; `max_rows` in one answer.
     """
 
     id: str
@@ -119,6 +183,8 @@ class Grant:
     from_us: int = 0
     until_us: int | None = None
     vital: bool = False
+    mask: tuple[str, ...] = ()
+    max_rows: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,12 +239,7 @@ def with_parts(policy: Policy, parts: Iterable[Part]) -> Policy:
 
 def check_policy(policy: Policy) -> None:
     """Raises Invalid with every reference, approval, interval or look-alike id that is wrong."""
-    wrong = [
-        *_look_alikes(policy),
-        *_purposes(policy),
-        *_datasets(policy),
-        *_grants(policy),
-    ]
+    wrong = [*_look_alikes(policy), *_purposes(policy), *_datasets(policy), *_grants(policy)]
     if wrong:
         raise Invalid("; ".join(wrong))
 
@@ -213,6 +274,8 @@ def _grants(policy: Policy) -> Iterable[str]:
             yield f"grant {grant.id} allows nothing"
         if grant.until_us is not None and grant.until_us <= grant.from_us:
             yield f"grant {grant.id} ends before it begins"
+        if grant.max_rows is not None and grant.max_rows < 1:
+            yield f"grant {grant.id} allows no rows"
 
 
 def _look_alikes(policy: Policy) -> Iterable[str]:

@@ -12,8 +12,9 @@ from poorter.city.text import Text
 from poorter.gate import bundle as bundles
 from poorter.gate.gate import Compiled, Gate
 from poorter.gate.genesis import RUN, RUN_GOAL
+from poorter.gate.lawful import check_lawful
 from poorter.gate.permit import Permit, TypeRule
-from poorter.gate.policy import Goal, Part, Policy, Vote, with_parts
+from poorter.gate.policy import Goal, Part, Policy, Purpose, Vote, with_parts
 from poorter.gate.ports import PolicyPort
 from poorter.identity.keys import KeyPair, PublicPair
 from poorter.ledger.leaf import make_line
@@ -76,7 +77,8 @@ class Registry:
     async def put(self, parts: Iterable[Part], by: str, why: str) -> Policy:
         """Add or replace parts; the policy is checked as a whole, signed, kept, then in force."""
         parts = tuple(parts)
-        return await self._publish(with_parts(self._gate.policy, parts), by, why, _names(parts))
+        new = following(self._gate.policy, parts, self._clock.now_us())
+        return await self._publish(new, by, why, _names(parts))
 
     async def adopt(self, goal_id: str, vote: Vote, by: str) -> Policy:
         """The elected body adopts a goal by a recorded vote. Invalid when it was voted down."""
@@ -130,6 +132,21 @@ class Registry:
         await self._port.save_bundle(permit, doc, policy.version, line.leaf, line.payload)
         self._gate.swap(compiled)
         return policy
+
+
+def following(policy: Policy, parts: Iterable[Part], now_us: int) -> Policy:
+    """The policy that would follow with these parts. A purpose begins now: it reaches no data that
+    was collected before it. Raises Invalid with every reason why it may not."""
+    dated = [
+        replace(part, from_us=known.from_us if known else max(now_us, part.from_us))
+        if isinstance(part, Purpose) and (known is None or not part.from_us)
+        else part
+        for part in parts
+        for known in [policy.purposes.get(part.id)]
+    ]
+    new = with_parts(policy, dated)
+    check_lawful(policy, new)
+    return new
 
 
 def _names(parts: Iterable[Part]) -> str:

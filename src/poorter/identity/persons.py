@@ -23,6 +23,7 @@ CITY_HALL = "city-hall"
 BSN = "bsn"
 _WALL = re.compile(r"[a-z0-9][a-z0-9-]{0,60}\Z")
 _SUBJECT_BYTES = 16
+_SUBJECT = re.compile(r"[a-z2-7]{26}\Z")
 
 
 class Persons:
@@ -50,6 +51,11 @@ class Persons:
         if key is None:
             key = self._keys[name] = kept_secret(self._folder, name)
         return key
+
+
+def is_subject(text: str) -> bool:
+    """Whether it has the form of what `Persons.subject` gives."""
+    return _SUBJECT.match(text) is not None
 
 
 def check_bsn(text: str) -> str:

@@ -11,7 +11,8 @@ from poorter.city.errors import Invalid, NotFound
 from poorter.city.text import Text
 from poorter.city.time import DAY_US
 from poorter.gate.permit import Action
-from poorter.gate.policy import Dataset, Grant, Part, Processor, with_parts
+from poorter.gate.policy import Dataset, Grant, Part, Processor
+from poorter.gate.registry import following
 from poorter.offices.drafts import RECORD, Draft, draft_to_approve, put_draft
 from poorter.offices.record import check_officer, write
 from poorter.running import Running
@@ -76,7 +77,8 @@ async def draft_grant(
         "days": days,
     }
     draft = Draft("", "grant", by, 0, fields)
-    with_parts(running.gate.policy, _parts(running, draft, f"{by}-and-another"))
+    parts = _parts(running, draft, f"{by}-and-another")
+    following(running.gate.policy, parts, running.clock.now_us())
     return await put_draft(running, "grant", fields, by)
 
 

@@ -193,6 +193,22 @@ class AppendLines:
     lines: Sequence[SealedLine]
 
 
+@dataclass(frozen=True, slots=True)
+class Erase:
+    """An entity goes with all that was ever kept of it: state, history, and its name in events,
+    whose numbers stay. Nothing happens when it is absent."""
+
+    urn: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prune:
+    """Of one entity goes what was observed, or written without a moment, before `before_us`."""
+
+    urn: str
+    before_us: int
+
+
 Op = (
     Create
     | Put
@@ -200,6 +216,8 @@ Op = (
     | Replace
     | Delete
     | DeleteAttribute
+    | Erase
+    | Prune
     | Observe
     | PutRecord
     | DeleteRecord
@@ -232,6 +250,7 @@ class Committed:
     sequence: int
     at_us: int
     replayed: bool = False
+    minted: Mapping[str, str] = field(default_factory=dict)  # id that was asked for -> given
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,6 +297,7 @@ class StoredEntity:
     created_at_us: int
     modified_at_us: int
     attributes: tuple[StoredAttribute, ...]
+    subject: str | None = None  # whom it is about, as their wall names them
 
 
 class Changed:
@@ -477,6 +497,10 @@ class Store(Protocol):
         """Events after a sequence number, oldest first, of types that the permit covers."""
         ...
 
+    def told(self, permit: Permit, event: Event) -> Event | None:
+        """An event as it exists for a read permit, None when it does not."""
+        ...
+
     def sequence(self) -> int:
         """The number of the newest committed event; 0 before the first."""
         ...
@@ -519,6 +543,10 @@ class Store(Protocol):
 
     def leaf_payload(self, permit: Permit, index: int) -> bytes:
         """The private payload of a leaf; NotFound when absent or erased."""
+        ...
+
+    def scrub(self, permit: Permit) -> None:
+        """What was erased leaves the write-ahead log and free pages too. It may be slow."""
         ...
 
     def backup(self, permit: Permit, target: str) -> None:

@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 
 import msgspec
 
@@ -43,6 +44,7 @@ from poorter.store.contract import (
     Store,
     StoredEntity,
 )
+from poorter.store.walls.subjects import SubjectOf, whose
 
 #: people in one part of a bulk answer; each part leaves after its own lines
 CHUNK_SUBJECTS = 1000
@@ -83,7 +85,9 @@ class Recorder:
         keys: LineKeys,
         spool: Spool,
         origin: str,
+        subject_of: SubjectOf = lambda named, wall: named,
     ) -> None:
+        self._subject_of = subject_of
         self._store = store
         self._gate = gate
         self._uses = uses
@@ -224,7 +228,12 @@ class Recorder:
             urn: str | None = getattr(op, "urn", None)
             if entity is not None:
                 rule = permit.rule_of(entity.types)
-                if rule is not None and rule.personal:
+                if rule is not None and rule.behind is not None:
+                    with suppress(NotFound, Denied, Invalid):
+                        look = partial(self._subject, seeing)
+                        subject = whose(entity, rule.behind, self._subject_of, look)
+                        yield rule.dataset, rule.wall, subject
+                elif rule is not None and rule.personal:
                     yield from entity_subjects(entity, rule)
             elif urn is not None:
                 with suppress(NotFound, Denied):
@@ -235,12 +244,16 @@ class Recorder:
                     for one in dict.fromkeys(reading.urn for reading in op.readings):
                         yield from self._observed(seeing, rule, one)
 
+    def _subject(self, seeing: Permit, urn: str) -> str | None:
+        return self._store.entity(seeing, urn).subject
+
     def _observed(self, seeing: Permit, rule: TypeRule, urn: str) -> Iterator[Whom]:
         """Whom a reading is about: its entity says so where it is known already."""
         try:
             yield from whom(seeing, (self._store.entity(seeing, urn),))
         except (NotFound, Denied):
-            yield rule.dataset, rule.wall, urn
+            if rule.behind is None:
+                yield rule.dataset, rule.wall, urn
 
     def _lines(self, permit: Permit, subjects: Sequence[Whom], trace: Trace) -> list[AppendLines]:
         """One op per dataset, as the public leaf names it."""
@@ -421,6 +434,9 @@ def whom(permit: Permit, entities: Iterable[StoredEntity]) -> Iterable[Whom]:
 
 def subjects_of(entity: StoredEntity, rule: TypeRule) -> Iterable[Whom]:
     """Those whom the attribute `about` names; the entity itself where there is none."""
+    if entity.subject is not None:
+        yield rule.dataset, rule.wall, entity.subject
+        return
     named = False
     for attribute in entity.attributes:
         if attribute.name == rule.about:

@@ -148,7 +148,7 @@ async def _write(
         if len(ops) == 1:
             return [], [(ops[0][0], wrong)]
     else:
-        urns = [urn for urn, _ in ops]
+        urns = [committed.minted.get(urn, urn) for urn, _ in ops]
         return list(zip(urns, committed.results, strict=True)), []
     futures = [face.store.commit_async(permit, c.Change((op,))) for _, op in ops]
     results = await asyncio.gather(*futures, return_exceptions=True)
@@ -160,7 +160,7 @@ async def _write(
         elif isinstance(result, BaseException):
             raise result
         else:
-            done.append((urn, result.results[0]))
+            done.append((result.minted.get(urn, urn), result.results[0]))
     return done, faults
 
 

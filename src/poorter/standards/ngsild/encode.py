@@ -103,6 +103,8 @@ _PLAIN_FORM = Form()
 def encode_plain(entity: StoredEntity) -> bytes:
     """The normalised form under the core context. A store hands out the very same object while
     nothing has changed; then the bytes are the same too."""
+    if entity.subject is not None:
+        return _joined(entity, _PLAIN_FORM)  # what is about a person is kept in no cache
     known = _plain.get(id(entity))
     if known is not None and known[0] is entity:
         return known[1]

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from poorter.city.errors import NotFound, TooLarge
+from poorter.gate.inside import check_join
 from poorter.gate.permit import Permit
 from poorter.standards.ngsild.form import Form
 from poorter.standards.ngsild.projection import Projection
@@ -24,6 +25,7 @@ class Links:
     """Follows relationships for one answer."""
 
     def __init__(self, store: Store, permit: Permit, contained_by: frozenset[str]) -> None:
+        check_join(permit)
         self._store = store
         self._permit = permit
         self._contained_by = contained_by

@@ -30,8 +30,9 @@ async def create(face: Face, request: Request) -> Answer:
     caller, permit = face.permit(request, "write")
     check_names(request.query(), frozenset(("local",)))
     entity = parse_entity(*await face.document(request))
-    await face.commit(request, caller, permit, c.Create(entity))
-    location = f"{BASE}/entities/{quote(entity.urn, safe=':')}".encode()
+    done = await face.commit(request, caller, permit, c.Create(entity))
+    given = done.minted.get(entity.urn, entity.urn)
+    location = f"{BASE}/entities/{quote(given, safe=':')}".encode()
     return Answer(201, b"", ((b"location", location),))
 
 

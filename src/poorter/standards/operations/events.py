@@ -7,6 +7,7 @@ import asyncio
 from contextlib import suppress
 
 from poorter.city.limits import PAGE_MAX
+from poorter.gate.inside import open_types
 from poorter.gate.permit import Permit
 from poorter.store.contract import Event, Store
 from poorter.stream.local import Gap, LocalStream
@@ -57,4 +58,4 @@ class Waiting:
 
 
 def _of(event: Event, types: frozenset[str]) -> bool:
-    return not types or not types.isdisjoint(event.types)
+    return not types or not types.isdisjoint(open_types(event.types))

@@ -19,6 +19,7 @@ from poorter.gate.permit import Permit
 from poorter.ledger.lines import NO_LINE, commitment_of, complete, pack_kept
 from poorter.store import contract as c
 from poorter.store.sqlite.entities import Entities, Outbox
+from poorter.store.sqlite.erasing import Erasing
 from poorter.store.sqlite.readings import Readings
 from poorter.store.sqlite.rows import Rows
 
@@ -35,6 +36,7 @@ class Applier:
         self.rows = Rows(connection)
         self.entities = Entities(connection, self.rows, self.outbox)
         self.readings = Readings(connection, self.rows, self.entities, self.outbox)
+        self.erasing = Erasing(connection, self.outbox, self.flush, self.forget_known)
         self._leaf = self._one("SELECT coalesce(max(idx) + 1, 0) FROM leaf")
         self._ops: dict[type, Callable[[Any, Permit, int], Any]] = {
             c.Create: self.entities.create,
@@ -43,6 +45,8 @@ class Applier:
             c.Replace: self.entities.replace,
             c.Delete: self.entities.delete,
             c.DeleteAttribute: self.entities.delete_attribute,
+            c.Erase: self.erasing.erase,
+            c.Prune: self.erasing.prune,
             c.Observe: self.readings.observe,
             c.PutRecord: self._put_record,
             c.DeleteRecord: self._delete_record,
@@ -74,10 +78,14 @@ class Applier:
         self.rows.flush()
         self.entities.flush()
 
-    def forget(self) -> None:
-        """After a rollback: nothing cached is to be trusted, events of the change are void."""
+    def forget_known(self) -> None:
+        """Rows went in another way: what is known of them is to be read again."""
         self.rows.forget()
         self.entities.forget()
+
+    def forget(self) -> None:
+        """After a rollback: nothing cached is to be trusted, events of the change are void."""
+        self.forget_known()
         self.outbox.pending.clear()
         self._leaf = self._one("SELECT coalesce(max(idx) + 1, 0) FROM leaf")
 

@@ -89,7 +89,7 @@ class Images:
         if isinstance(op, c.Create | c.Put | c.Replace):
             known = self._rows.find(op.entity.urn)
             yield op.entity.urn, (*op.entity.types, *(known.types if known else ()))
-        elif isinstance(op, c.SetAttributes | c.Delete | c.DeleteAttribute):
+        elif isinstance(op, c.SetAttributes | c.Delete | c.DeleteAttribute | c.Erase | c.Prune):
             found = self._rows.find(op.urn)
             more = op.add_types if isinstance(op, c.SetAttributes) else ()
             if found is not None:

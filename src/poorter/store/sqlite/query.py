@@ -20,7 +20,7 @@ from poorter.city.limits import PAGE_MAX
 from poorter.city.matching import matches
 from poorter.city.query import Geo, Query, Scopes, Selector
 from poorter.city.scope import scope_pattern
-from poorter.gate.permit import ANY_TYPE, Permit
+from poorter.gate.permit import ANY_TYPE, SEALED, Permit
 from poorter.store.body import decode_entity
 from poorter.store.contract import Page, StoredEntity
 from poorter.store.geometry import related, search_box
@@ -89,6 +89,8 @@ class _Search:
             self._terms.append(_selected(query.selectors))
         if query.scopes is not None:
             self._terms.append(_in_scopes(query.scopes))
+        if self._types is None:  # every type there is, but not what lies behind a wall
+            self._terms.append(Term(f"substr(e.types, 1, 1) <> '{SEALED}'", (), True))
         self._box = None if query.geo is None else search_box(query.geo)
         self._terms_exact = all(term.exact for term in self._terms)
         self._exact = query.geo is None and self._terms_exact

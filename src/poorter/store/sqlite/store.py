@@ -217,6 +217,11 @@ class SqliteStore:
         )
         return [event for event in events if permit.rule_of(event.types) is not None]
 
+    def told(self, permit: Permit, event: c.Event) -> c.Event | None:
+        """The event, where the permit covers its types."""
+        permit.check("read", self.clock.now_us())
+        return event if permit.rule_of(event.types) is not None else None
+
     def leaves(self, permit: Permit, after: int, limit: int) -> list[tuple[int, bytes]]:
         """Committed ledger leaves from index `after` on."""
         permit.check("read", self.clock.now_us())
@@ -297,6 +302,15 @@ class SqliteStore:
         """The number of the newest committed event: the writer's own is ahead of what one reads."""
         (newest,) = next(self._reader().execute("SELECT coalesce(max(sequence), 0) FROM event"))
         return int(newest)
+
+    def scrub(self, permit: Permit) -> None:
+        """Copy the write-ahead log into the file and make it empty."""
+        permit.check("read", self.clock.now_us())
+        connection = connect(self._path, write=True, vfs=self._vfs)
+        try:
+            list(connection.execute("PRAGMA wal_checkpoint(TRUNCATE)"))
+        finally:
+            connection.close()
 
     def backup(self, permit: Permit, target: str) -> None:
         """A consistent copy into the folder `target` while writing goes on."""

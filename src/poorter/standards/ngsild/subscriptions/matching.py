@@ -11,6 +11,7 @@ from poorter.city.entity import Entity
 from poorter.city.matching import Linked, matches
 from poorter.city.query import Query
 from poorter.city.scope import scope_pattern
+from poorter.gate.pseudonyms import is_shown
 from poorter.standards.ngsild.subscriptions.model import Subscription
 from poorter.store.contract import StoredAttribute, StoredEntity
 from poorter.store.geometry import related
@@ -123,7 +124,7 @@ class Index:
         self.remove(sub.id)
         self._types[sub.id] = sub.types
         exact = [urn for one in sub.selectors for urn in one.ids]
-        if sub.selectors and all(one.ids for one in sub.selectors):
+        if exact and all(one.ids for one in sub.selectors) and not any(map(is_shown, exact)):
             self._ids[sub.id] = exact
             for urn in exact:
                 self._by_id.setdefault(urn, {})[sub.id] = sub

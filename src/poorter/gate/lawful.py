@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: EUPL-1.2
+"""What no policy about persons may say, whoever approves it.
+
+Sources: GDPR 5(1)(b), 6, 9, 22, 28, 35. The walls are kept by two rules that need no trust in any
+app. One purpose reads the persons of one wall only, so that there is nothing to join. And whoever
+reads behind a wall writes behind that same wall only, under whatever purpose: what leaves goes
+through a release.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from poorter.city.errors import Invalid
+from poorter.gate.permit import ANY_TYPE
+from poorter.gate.policy import Dataset, Grant, Policy, Purpose
+
+#: the city's own background work: it runs the platform and is no app
+INTERNAL = "internal:"
+PUBLIC = "public"
+_WRITES = ("write", "command")
+#: what of a purpose makes it that purpose: with another one it is a new use
+_USE = ("goal", "legal_basis", "art6", "art9", "enforcement", "consent_invalid", "from_us")
+
+
+def check_lawful(old: Policy, new: Policy) -> None:
+    """Raises Invalid with every reason why `new` may not follow on `old`."""
+    wrong = [*unlawful(new), *new_uses(old, new)]
+    if wrong:
+        raise Invalid("; ".join(wrong))
+
+
+def unlawful(policy: Policy) -> Iterable[str]:
+    """What is wrong with a policy whose references are right, in words."""
+    yield from _types(policy)
+    for grant in policy.grants.values():
+        if not grant.processor.startswith(INTERNAL):
+            yield from _grant(policy, grant)
+    for purpose in policy.purposes.values():
+        yield from _purpose(policy, purpose)
+    yield from _flows(policy)
+
+
+def walls_of(policy: Policy, purpose: str) -> frozenset[str]:
+    """The walls whose persons a purpose touches."""
+    return frozenset(
+        policy.datasets[grant.dataset].wall
+        for grant in policy.grants.values()
+        if grant.purpose == purpose
+        and not grant.processor.startswith(INTERNAL)
+        and policy.datasets[grant.dataset].walled
+    )
+
+
+def new_uses(old: Policy, new: Policy) -> Iterable[str]:
+    """Changes that are no changes: another use under a known name, a dataset over another wall."""
+    for name, before in old.purposes.items():
+        after = new.purposes[name]
+        moved = [what for what in _USE if getattr(before, what) != getattr(after, what)]
+        if set(after.compatible_with) - set(before.compatible_with):
+            moved.append("compatible_with")
+        if moved:
+            yield f"purpose {name} would change ({', '.join(moved)}): a new use is a new purpose"
+    for name, held in old.datasets.items():
+        then = new.datasets[name]
+        if held.walled and (then.wall != held.wall or not then.walled):
+            yield f"dataset {name} stays behind its wall ({held.wall}), and stays {held.data_class}"
+
+
+def _types(policy: Policy) -> Iterable[str]:
+    """A type of persons lies behind one wall, and nowhere else."""
+    where: dict[str, Dataset] = {}
+    for dataset in policy.datasets.values():
+        if dataset.walled:
+            for name in dataset.entity_types:
+                other = where.setdefault(name, dataset)
+                if other.wall != dataset.wall:
+                    yield f"{name} lies behind two walls: {other.id} and {dataset.id}"
+    for dataset in policy.datasets.values():
+        for name in dataset.entity_types:
+            if not dataset.walled and name in where:
+                yield f"{name} of {dataset.id} is behind the wall of {where[name].id}"
+
+
+def _grant(policy: Policy, grant: Grant) -> Iterable[str]:
+    dataset = policy.datasets[grant.dataset]
+    if not dataset.walled:
+        if ANY_TYPE in dataset.types and any(d.walled for d in policy.datasets.values()):
+            yield f"grant {grant.id}: {dataset.id} opens every type, and some are about persons"
+        return
+    purpose = policy.purposes[grant.purpose]
+    processor = policy.processors[grant.processor]
+    if grant.processor == PUBLIC:
+        yield f"grant {grant.id}: data about persons is not for the public"
+    if not purpose.article6:
+        yield f"purpose {purpose.id} names no basis of GDPR 6(1), and {dataset.id} is personal"
+    if dataset.data_class == "special":
+        if not purpose.article9:
+            yield f"purpose {purpose.id} names no exception of GDPR 9(2) for {dataset.id}"
+        if not purpose.assessment:
+            yield f"purpose {purpose.id} has no impact assessment, and {dataset.id} needs one"
+    if processor.kind != "own" and not (processor.agreement and processor.duties):
+        yield f"processor {processor.id} works for the city without agreement or duties (GDPR 28)"
+    if grant.until_us is None and processor.kind != "own":
+        yield f"grant {grant.id}: a {processor.kind} has a grant with an end"
+
+
+def _purpose(policy: Policy, purpose: Purpose) -> Iterable[str]:
+    if purpose.consent_invalid and purpose.on_consent:
+        yield f"purpose {purpose.id} can't rest on consent: nobody is free to refuse it"
+    if not set(purpose.article6) <= set("abcdef") or not set(purpose.article9) <= set("abcdefghij"):
+        yield f"purpose {purpose.id}: GDPR 6(1) goes from a to f, 9(2) from a to j"
+    for name in purpose.compatible_with:
+        other = policy.purposes.get(name)
+        if other is None or name == purpose.id:
+            yield f"purpose {purpose.id} can't be compatible with {name}"
+        elif purpose.enforcement or other.enforcement:
+            yield f"purpose {purpose.id}: compatibility never reaches enforcement ({name})"
+        elif len(walls_of(policy, purpose.id) | walls_of(policy, name)) > 1:
+            yield f"purpose {purpose.id}: compatibility never reaches another wall ({name})"
+
+
+def _flows(policy: Policy) -> Iterable[str]:
+    """No purpose over two walls; nobody who reads behind a wall writes outside it."""
+    for purpose in policy.purposes:
+        walls = walls_of(policy, purpose)
+        if len(walls) > 1:
+            yield f"purpose {purpose} would join walls: {', '.join(sorted(walls))}"
+    reads: dict[str, set[str]] = {}
+    for grant in policy.grants.values():
+        dataset = policy.datasets[grant.dataset]
+        if dataset.walled and "read" in grant.actions:
+            reads.setdefault(grant.processor, set()).add(dataset.wall)
+    for grant in policy.grants.values():
+        dataset = policy.datasets[grant.dataset]
+        if grant.processor.startswith(INTERNAL) or not set(grant.actions) & set(_WRITES):
+            continue
+        target = dataset.wall if dataset.walled else ""
+        out = reads.get(grant.processor, set()) - {target}
+        if out:
+            yield (
+                f"grant {grant.id}: {grant.processor} reads behind {', '.join(sorted(out))} and "
+                f"would write outside it; what leaves a wall goes through a release"
+            )

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: EUPL-1.2
+"""Taking out what was kept: rows, history, places, names in events; pages are overwritten."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import apsw
+
+from poorter.city.errors import Denied
+from poorter.gate.permit import Permit
+from poorter.store import contract as c
+from poorter.store.sqlite.entities import Outbox
+
+
+class Erasing:
+    """Writes Erase and Prune ops."""
+
+    def __init__(
+        self,
+        connection: apsw.Connection,
+        outbox: Outbox,
+        flush: Callable[[], None],
+        forget: Callable[[], None],
+    ) -> None:
+        self._run = connection.execute
+        self._outbox = outbox
+        self._flush = flush
+        self._forget = forget
+
+    def erase(self, op: c.Erase, permit: Permit, now_us: int) -> None:
+        """All of an entity, deleted ones too. Raises Denied for a type without a rule."""
+        found = self._find(op.urn, permit)
+        if found is None:
+            return
+        entity, types = found
+        self._do("PRAGMA secure_delete = ON")
+        owned = "SELECT id FROM attribute WHERE entity = ?"
+        self._do(f"DELETE FROM history WHERE attribute IN ({owned})", entity)
+        self._do(f"DELETE FROM place WHERE id IN ({owned})", entity)
+        self._do("DELETE FROM attribute WHERE entity = ?", entity)
+        for name in types:
+            self._do("DELETE FROM entity_type WHERE type = ? AND urn = ?", name, op.urn)
+        self._do("DELETE FROM entity WHERE id = ?", entity)
+        self._do("UPDATE event SET urn = '', types = '', names = '' WHERE urn = ?", op.urn)
+        self._do("PRAGMA secure_delete = OFF")
+        self._forget()
+        self._outbox.add("deleted", op.urn, types, ())
+
+    def prune(self, op: c.Prune, permit: Permit, now_us: int) -> None:
+        """What is older than `before_us` of an entity. Raises Denied for a type without a rule."""
+        found = self._find(op.urn, permit)
+        if found is None:
+            return
+        entity, types = found
+        ((version,),) = self._run(
+            "SELECT max(e.version, coalesce((SELECT max(a.version) FROM attribute a "
+            "WHERE a.entity = e.id), 0)) FROM entity e WHERE e.id = ?",
+            (entity,),
+        )
+        self._do("PRAGMA secure_delete = ON")
+        self._do(
+            "DELETE FROM history WHERE attribute IN (SELECT id FROM attribute WHERE entity = ?) "
+            "AND observed_us < ?",
+            entity,
+            op.before_us,
+        )
+        old = (
+            "SELECT a.id FROM attribute a JOIN name n ON n.id = a.name WHERE a.entity = ? "
+            "AND coalesce(a.observed_us, a.modified_us) < ? AND n.name NOT LIKE '~%'"
+        )
+        gone = [int(row[0]) for row in self._run(old, (entity, op.before_us))]
+        for instance in gone:
+            self._do("DELETE FROM history WHERE attribute = ?", instance)
+            self._do("DELETE FROM place WHERE id = ?", instance)
+            self._do("DELETE FROM attribute WHERE id = ?", instance)
+        self._do("PRAGMA secure_delete = OFF")
+        if gone:
+            self._do(
+                "UPDATE entity SET version = ?, modified_us = ? WHERE id = ?",
+                version + 1,
+                now_us,
+                entity,
+            )
+            self._forget()
+            self._outbox.add("attributes", op.urn, types, ())
+
+    def _find(self, urn: str, permit: Permit) -> tuple[int, tuple[str, ...]] | None:
+        self._flush()
+        row = next(self._run("SELECT id, types FROM entity WHERE urn = ?", (urn,)), None)
+        if row is None:
+            return None
+        types = tuple(str(row[1]).split(" "))
+        if permit.rule_of(types) is None:
+            raise Denied
+        return int(row[0]), types
+
+    def _do(self, sql: str, *values: int | str) -> None:
+        list(self._run(sql, values))

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: EUPL-1.2
+"""One row of a person, opened for one permit: absent unless everything allows it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import msgspec
+
+from poorter.city.clock import Clock
+from poorter.city.entity import VALUE_KEY, Observation
+from poorter.city.time import parse_us
+from poorter.gate.inside import ABOUT, FOR, open_types
+from poorter.gate.permit import SEALED, Permit, TypeRule, Wall
+from poorter.gate.pseudonyms import Pseudonyms
+from poorter.gate.rights import Rights
+from poorter.store.contract import StoredAttribute, StoredEntity
+from poorter.store.walls.sealing import place_of, unseal
+from poorter.store.walls.vault import Vault
+
+_decode = msgspec.json.Decoder().decode
+_encode = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """What of one person's row exists for one permit, and the key to it."""
+
+    rule: TypeRule
+    wall: Wall
+    subject: str
+    key: bytes
+    named: frozenset[str] | None
+    without: frozenset[str]
+
+    def covers(self, name: str) -> bool:
+        """Whether the attribute exists."""
+        if name in self.without or name[:1] == SEALED or not self.rule.covers(name):
+            return False
+        return self.named is None or name in self.named
+
+
+class Rows:
+    """Opens sealed rows."""
+
+    def __init__(self, vault: Vault, pseudonyms: Pseudonyms, rights: Rights, clock: Clock) -> None:
+        self.vault = vault
+        self.pseudonyms = pseudonyms
+        self.rights = rights
+        self._clock = clock
+
+    def kept(self, permit: Permit, urn: str) -> str | None:
+        """The kept id behind one that the permit's purpose was shown; None for any other."""
+        for wall in {rule.behind.name for rule in permit.rules.values() if rule.behind is not None}:
+            kept = self.pseudonyms.kept(permit.purpose, wall, urn)
+            if kept is not None:
+                return kept
+        return None
+
+    def shown(self, permit: Permit, urn: str) -> str:
+        """A kept id as the permit's purpose sees it; any other as it is."""
+        for rule in permit.rules.values():
+            if rule.behind is not None:
+                return self.pseudonyms.shown(permit.purpose, rule.behind.name, urn)
+        return urn
+
+    def reach(self, permit: Permit, sealed: StoredEntity) -> Reach | None:
+        """How far the permit reaches into a row; None when the row is hidden as a whole."""
+        rule = permit.rule_of(open_types(sealed.types))
+        subject = own_value(sealed, ABOUT)
+        if rule is None or rule.behind is None or subject is None:
+            return None
+        now_us = self._clock.now_us()
+        allowed = self.rights.covered(subject, permit.purpose, rule.behind.basis, now_us)
+        key = self.vault.key(subject) if allowed is not None else None
+        if allowed is None or key is None:
+            return None
+        return Reach(rule, rule.behind, subject, key, *allowed)
+
+    def open(self, permit: Permit, sealed: StoredEntity) -> StoredEntity | None:
+        """The row as it exists for the permit, under the purpose's id; None when it does not."""
+        reach = self.reach(permit, sealed)
+        if reach is None:
+            return None
+        opened = [
+            found
+            for attribute in sealed.attributes
+            if (found := self._attribute(permit, reach, sealed.urn, attribute)) is not None
+        ]
+        collected_for = own_value(sealed, FOR) or ""
+        if not opened and not (
+            self._collected(reach, collected_for, sealed.created_at_us)
+            and self._kept(reach.rule, sealed.modified_at_us)
+        ):
+            return None
+        changed_us = max((a.modified_at_us for a in opened), default=sealed.created_at_us)
+        return StoredEntity(
+            self.pseudonyms.shown(permit.purpose, reach.wall.name, sealed.urn),
+            open_types(sealed.types),
+            (),
+            sealed.version,
+            sealed.created_at_us,
+            changed_us,
+            tuple(opened),
+            reach.subject,
+        )
+
+    def observation(
+        self, permit: Permit, reach: Reach, urn: str, kept: Observation
+    ) -> Observation | None:
+        """One observation of a kept row, opened; None when it does not exist for the permit."""
+        if not reach.covers(kept.name) or not isinstance(kept.value, str):
+            return None
+        place = place_of(urn, kept.name, kept.dataset_id, kept.observed_at_us)
+        found = unseal(reach.key, place, kept.value)
+        if found is None or not self._collected(reach, found[0], kept.received_at_us):
+            return None
+        body = self._outward(permit, reach, found[1])
+        shown = self.pseudonyms.shown(permit.purpose, reach.wall.name, urn)
+        value = body[VALUE_KEY[body["type"]]]
+        return replace(kept, urn=shown, value=value, unit_code=body.get("unitCode"))
+
+    def _attribute(
+        self, permit: Permit, reach: Reach, urn: str, kept: StoredAttribute
+    ) -> StoredAttribute | None:
+        if not reach.covers(kept.name):
+            return None
+        outer = _decode(kept.body)
+        moment = outer.get("observedAt")
+        observed_us = None if moment is None else parse_us(moment)
+        place = place_of(urn, kept.name, kept.dataset_id, observed_us)
+        found = unseal(reach.key, place, str(outer.get("value")))
+        if found is None or not self._collected(reach, found[0], kept.modified_at_us):
+            return None
+        if not self._kept(reach.rule, kept.modified_at_us if observed_us is None else observed_us):
+            return None
+        body = found[1]
+        if b'"object' in body:
+            body = _encode(self._outward(permit, reach, body))
+        return replace(kept, body=body)
+
+    def _outward(self, permit: Permit, reach: Reach, body: bytes) -> dict[str, Any]:
+        doc: dict[str, Any] = _decode(body)
+        self.pseudonyms.outward(permit.purpose, reach.wall.name, doc)
+        return doc
+
+    def _collected(self, reach: Reach, collected_for: str, at_us: int) -> bool:
+        """Whether the purpose may use what was collected then, for that."""
+        return at_us >= reach.wall.since_us or collected_for in reach.wall.compatible
+
+    def _kept(self, rule: TypeRule, at_us: int) -> bool:
+        """Whether it is within its retention: judged at reading, whatever a job has done yet."""
+        return rule.retention_us is None or at_us >= self._clock.now_us() - rule.retention_us
+
+
+def own_value(sealed: StoredEntity, name: str) -> str | None:
+    """One of the platform's own attributes of a sealed row."""
+    for attribute in sealed.attributes:
+        if attribute.name == name:
+            return str(_decode(attribute.body)["value"])
+    return None
