@@ -14,7 +14,8 @@ from poorter.city.clock import ManualClock
 from poorter.city.entity import Entity
 from poorter.city.errors import Unavailable
 from poorter.city.text import Text
-from poorter.gate.policy import Dataset, Grant
+from poorter.gate.policy import Dataset, Grant, Processor, Purpose
+from poorter.identity.credentials import new_credential
 from poorter.jobs import record_uses
 from poorter.ledger.sequencer import Sequencer
 from poorter.running import LEDGER_FOLDER, Running
@@ -65,15 +66,22 @@ def test_a_full_ledger_disk_refuses_personal_data_and_recovers(small_disk: Path)
             care = Dataset(
                 "care", Text("Zorg", "Care"), "care", "personal", "x", people, retention_days=30
             )
+            words = Text("Zorg", "Care")
+            why = Purpose("home-care", "run-the-platform", words, "AVG 6(1)(e)", "x")
+            app = Processor("app", words, "city")
             grants = [
-                Grant(f"c-{action}", "public", "open-data", "care", (action,), OFFICERS)
+                Grant(f"c-{action}", "app", why.id, "care", (action,), OFFICERS)
                 for action in ("read", "write")
             ]
-            await running.registry.put([care, *grants], "ada", "a test")
-            write = running.gate.permit("public", "open-data", "write")
-            await running.store.commit_async(
+            await running.registry.put([care, why, app, *grants], "ada", "a test")
+            credential, key = new_credential("app", why.id)
+            running.credentials.replace([credential])
+            headers = {"authorization": f"Bearer {key}"}
+            write = running.gate.permit("app", why.id, "write")
+            made = await running.store.commit_async(
                 write, Change((Create(Entity("urn:p:1", ("Person",))),))
             )
+            (person,) = made.minted.values()
             await record_uses(running)
             before = running.sequencer.checkpoint.size
             filler = fill(small_disk)
@@ -82,8 +90,10 @@ def test_a_full_ledger_disk_refuses_personal_data_and_recovers(small_disk: Path)
                 await record_uses(running)
             clock.forward_s(2)  # leases that were out have ended
             transport = httpx.ASGITransport(app=make_app(running))  # type: ignore[arg-type]
-            async with httpx.AsyncClient(transport=transport, base_url="http://city") as client:
-                refused = await client.get(f"{V1}/entities/urn:p:1")
+            async with httpx.AsyncClient(
+                transport=transport, base_url="http://city", headers=headers
+            ) as client:
+                refused = await client.get(f"{V1}/entities/{person}")
                 assert refused.status_code == 503
                 assert "ledger" in refused.json()["detail"]
                 health = (await client.get("/health")).json()
@@ -95,7 +105,7 @@ def test_a_full_ledger_disk_refuses_personal_data_and_recovers(small_disk: Path)
                 filler.unlink()
                 await record_uses(running)
                 clock.forward_s(2)
-                assert (await client.get(f"{V1}/entities/urn:p:1")).status_code == 200
+                assert (await client.get(f"{V1}/entities/{person}")).status_code == 200
                 assert (await client.get("/health")).json()["status"] == "up"
             await record_uses(running)
             assert running.sequencer.checkpoint.size >= before + 300

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from tests.founded import founded
-from tests.people import PURPOSE, SECRET, name_of, person, with_people
+from tests.people import PURPOSE, SECRET, WALL, name_of, person, with_people
 
 from poorter.city.clock import ManualClock
 from poorter.city.errors import NotFound, Unavailable
@@ -187,7 +187,9 @@ def test_a_stream_is_one_trace_renewed_hourly(tmp_path: Path) -> None:
 
         async def message(number: int) -> None:
             permit = running.gate.permit("app", PURPOSE.id, "read")
-            entity = running.store.entity(permit, f"urn:ngsi-ld:BlueBadge:{number}")
+            wanted = running.subject_of(person(number + 1), WALL)
+            badges = running.store.query(permit, Query(types=("BlueBadge",))).entities
+            (entity,) = (badge for badge in badges if badge.subject == wanted)
             await running.recorder.in_stream("sub", permit, (entity,))
 
         for number in (0, 0, 1, 0):

@@ -15,7 +15,7 @@ from tests.founded import OFFICERS, founded
 from poorter.city.clock import ManualClock
 from poorter.city.text import Text
 from poorter.gate.genesis import RUN
-from poorter.gate.policy import Dataset, Grant
+from poorter.gate.policy import Dataset, Grant, Processor, Purpose
 from poorter.identity.credentials import new_credential
 from poorter.jobs import record_uses
 from poorter.ledger.leaf import decode_leaf
@@ -426,21 +426,32 @@ def test_personal_data_leaves_its_line_before_it_leaves(tmp_path: Path) -> None:
                 {"Person": ()},
                 retention_days=30,
             )
-            grant = Grant("p", "public", "open-data", "people", ("read", "write"), OFFICERS)
-            await running.registry.put([people, grant], "ada", "a test of the record")
+            words = Text("Zorg", "Care")
+            why = Purpose("care", "run-the-platform", words, "AVG 6(1)(e), Wmo", "Sociaal domein")
+            app = Processor("app:care", words, "city")
+            grant = Grant("p", app.id, why.id, "people", ("read", "write"), OFFICERS)
+            parts = [people, why, app, grant]
+            await running.registry.put(parts, "ada", "a test of the record")
+            credential, key = new_credential(app.id, why.id)
+            running.credentials.replace([credential])
+            client.headers["authorization"] = f"Bearer {key}"
             ids = [f"urn:ngsi-ld:Person:{i}" for i in range(3)]
+            shown = []
             for urn in ids:
                 body = {"id": urn, "type": "Person", "n": prop(1)}
-                assert (await client.post(f"{V1}/entities", json=body)).status_code == 201
+                made = await client.post(f"{V1}/entities", json=body)
+                assert made.status_code == 201
+                shown.append(made.headers["location"].rpartition("/")[2])
             permit = running.gate.permit("internal:ledger", RUN, "read")
             before = len(running.store.leaves(permit, 0, 1000))
 
             def lines(urn: str) -> int:
-                _, kept = running.recorder.keys.name("care", urn)
+                subject = running.subject_of(urn, "care")
+                _, kept = running.recorder.keys.name("care", subject)
                 return len(running.store.lines(permit, kept))
 
             assert [lines(urn) for urn in ids] == [1, 1, 1]  # each was written once
-            got = await client.get(f"{V1}/entities/{ids[0]}")
+            got = await client.get(f"{V1}/entities/{shown[0]}")
             assert got.status_code == 200
             assert [lines(urn) for urn in ids] == [2, 1, 1]
             await client.get(f"{V1}/entities?type=Person")

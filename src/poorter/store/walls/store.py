@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
+from typing import Any
 
 from poorter.city.entity import Entity, Observation
 from poorter.city.errors import CityError, NotFound, TooLarge
@@ -51,6 +52,10 @@ class WalledStore:
         self.heads = inner.heads
         self.scrub = inner.scrub
         self.backup = inner.backup
+
+    def __getattr__(self, name: str) -> Any:
+        """What is not here is the store's below: under open names it knows no rows of persons."""
+        return getattr(self.inner, name)
 
     # -- writing -----------------------------------------------------------------------------
 
