@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: EUPL-1.2
+"""Erase and Prune: what goes is gone from state, history, events and the file itself."""
+
+from pathlib import Path
+
+import pytest
+from tests.permits import READ, WRITE, permit
+
+from poorter.city.entity import Attribute, Entity
+from poorter.city.errors import Denied, NotFound
+from poorter.city.query import HistoryQuery, Query
+from poorter.gate.permit import ANY_TYPE, TypeRule
+from poorter.store.contract import Change, Create, Erase, Observe, Prune, Put, Reading, Store
+
+URN = "urn:ngsi-ld:Thing:canary"
+WORD = "canary-value-that-is-nowhere-else"
+
+
+def write(store: Store, *ops: object) -> None:
+    store.commit(WRITE, Change(ops)).result(10)  # type: ignore[arg-type]
+
+
+def thing(value: object = WORD) -> Entity:
+    point = {"type": "Point", "coordinates": [5.0, 52.0]}
+    attributes = (Attribute("a", value, observed_at_us=5), Attribute("at", point, "GeoProperty"))
+    return Entity(URN, ("Thing",), attributes)
+
+
+def test_what_is_erased_is_nowhere(store: Store, tmp_path: Path) -> None:
+    write(store, Create(thing()), Put(Entity("urn:x:2", ("Thing",))))
+    write(store, Observe("Thing", (Reading(URN, "a", 9, WORD + "2"),)))
+    write(store, Erase(URN))
+    with pytest.raises(NotFound):
+        store.entity(READ, URN)
+    with pytest.raises(NotFound):
+        store.history(READ, HistoryQuery(URN))
+    assert [e.urn for e in store.query(READ, Query(types=("Thing",))).entities] == ["urn:x:2"]
+    told = store.events(READ, 0)
+    assert [event.urn for event in told if event.urn == URN] == [URN], "that it went"
+    store.scrub(READ)
+    for file in tmp_path.rglob("*"):
+        assert not file.is_file() or WORD.encode() not in file.read_bytes(), file
+    write(store, Erase(URN))  # once more is nothing
+    write(store, Create(thing("new")))
+    assert [o.value for o in store.history(READ, HistoryQuery(URN, ("a",)))] == ["new"]
+
+
+def test_pruning_takes_what_is_old_and_raises_the_version(store: Store) -> None:
+    old = Attribute("old", 1, observed_at_us=1)
+    new = Attribute("new", 2, observed_at_us=10)
+    write(store, Create(Entity(URN, ("Thing",), (old, new))))
+    before = store.entity(READ, URN).version
+    write(store, Observe("Thing", (Reading(URN, "new", 20, 3),)))
+    write(store, Prune(URN, 15))
+    kept = store.entity(READ, URN)
+    assert [a.name for a in kept.attributes] == ["new"]
+    assert kept.version > before
+    assert [o.value for o in store.history(READ, HistoryQuery(URN))] == [3]
+
+
+def test_erasing_takes_a_rule_for_the_type(store: Store) -> None:
+    write(store, Create(thing()))
+    other = permit("write", {"Other": TypeRule()})
+    with pytest.raises(Denied):
+        store.commit(other, Change((Erase(URN),))).result(10)
+
+
+def test_what_lies_behind_a_wall_is_in_no_rule_but_its_own(store: Store) -> None:
+    own = permit("write", {"~Person": TypeRule()})
+    hidden = Entity("urn:ngsi-ld:Person:~x", ("~Person",), (Attribute("a", 1),))
+    store.commit(own, Change((Create(hidden),))).result(10)
+    write(store, Put(thing()))
+    assert ANY_TYPE in READ.rules
+    with pytest.raises(NotFound):
+        store.entity(READ, hidden.urn)
+    page = store.query(READ, Query(count=True))
+    assert ([e.urn for e in page.entities], page.count) == ([URN], 1)
+    assert [name for name, _ in store.types(READ)] == ["Thing"]
+    assert {facet.type for facet in store.facets(READ)} == {"Thing"}
+    assert all(event.urn != hidden.urn for event in store.events(READ, 0))
+    seen = store.query(permit("read", {"~Person": TypeRule()}), Query(types=("~Person",)))
+    assert [e.urn for e in seen.entities] == [hidden.urn]
