@@ -28,7 +28,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("connections",),
     ("config", "handle", "founding", "running", "jobs"),
     ("offices",),
-    ("web", "client"),
+    ("web", "client", "telemetry"),
     ("server", "sim"),
     ("cli",),
 )

@@ -63,6 +63,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("server", "secure_cookies", bool, False, "Cookies only over https; set it behind TLS."),
     Setting("identity", "desk_code_hours", int, 72, "A login code from the desk is valid so long."),
     Setting("identity", "resident_minutes", int, 60, "A resident is logged in so long."),
+    Setting("server", "log", str, "text", "Log lines as text for people, or json."),
     Setting("network", "allowed_hosts", list, [], "Hosts that this city may call; empty: none."),
     Setting("ledger", "origin", str, "", "Name of the ledger; empty: poorter.invalid/ and the id."),
     Setting(
@@ -102,6 +103,7 @@ class Config:
     server_secure_cookies: bool
     identity_desk_code_hours: int
     identity_resident_minutes: int
+    server_log: str
     network_allowed_hosts: tuple[str, ...]
     ledger_origin: str
     ledger_trust: Path | None
@@ -152,6 +154,8 @@ def make_config(folder: Path, tables: dict[str, Any], source: str = FILE) -> Con
         if not all(isinstance(one, str) for one in values[name]):
             raise Invalid(f"{source}: {name.replace('_', '.', 1)} is a list of texts")
         values[name] = tuple(values[name])
+    if values["server_log"] not in ("text", "json"):
+        raise Invalid(f"{source}: server.log is text or json")
     values["ledger_origin"] = values["ledger_origin"] or f"poorter.invalid/{values['city_id']}"
     trust = values["ledger_trust"]
     values["ledger_trust"] = (folder / trust).resolve() if trust else None

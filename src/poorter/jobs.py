@@ -57,23 +57,25 @@ class Jobs:
         with suppress(CityError):
             await record_uses(self._running)
 
+    async def _again(
+        self, seconds: float, name: str, work: Callable[[], Awaitable[object]]
+    ) -> None:
+        """Do it, wait, do it again. What fails is said and tried again later, ever less often."""
+        failures = 0
+        while True:
+            try:
+                await work()
+                failures = 0
+            except Denied:
+                failures = 0  # its goal is rescinded: nothing to do until there is one again
+            except Exception:  # the outermost loop: one job that fails may not stop the others
+                failures += 1
+                log.exception("job %s failed (%d in a row)", name, failures)
+            self._running.job_failures[name] = failures
+            await asyncio.sleep(min(seconds * 2 ** min(failures, 10), max(seconds, RETRY_S_MAX)))
+
     def _every(self, seconds: float, name: str, work: Callable[[], Awaitable[object]]) -> None:
-        self._tasks.append(asyncio.create_task(_again(seconds, name, work), name=name))
-
-
-async def _again(seconds: float, name: str, work: Callable[[], Awaitable[object]]) -> None:
-    """Do it, wait, do it again. What fails is said and tried again later, ever less often."""
-    failures = 0
-    while True:
-        try:
-            await work()
-            failures = 0
-        except Denied:
-            failures = 0  # its goal is rescinded: nothing to do until there is one again
-        except Exception:  # the outermost loop: one job that fails may not stop the others
-            failures += 1
-            log.exception("job %s failed (%d in a row)", name, failures)
-        await asyncio.sleep(min(seconds * 2 ** min(failures, 10), max(seconds, RETRY_S_MAX)))
+        self._tasks.append(asyncio.create_task(self._again(seconds, name, work), name=name))
 
 
 def _bound(running: Running, system: System, job: Job) -> Callable[[], Awaitable[None]]:

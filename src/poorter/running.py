@@ -70,6 +70,7 @@ class Running:
     collecting: Collecting | None = None  # of cosignatures, where the city has witnesses
     engine: Engine | None = None  # of subscriptions, once the city has an HTTP face
     connections: Connections | None = None  # once it is served
+    job_failures: dict[str, int] = field(default_factory=dict)  # in a row, by job
 
     def city(self, processor: str, purpose: str) -> LocalCity:
         """The city handle of one (processor, purpose)."""

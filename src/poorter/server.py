@@ -7,6 +7,7 @@ import asyncio
 import logging
 import signal
 from collections.abc import Awaitable, Callable
+from time import perf_counter
 
 from granian.constants import Interfaces
 from granian.server.embed import Server
@@ -30,6 +31,9 @@ from poorter.standards.ngsild.subscriptions.sending import Sender
 from poorter.standards.operations import app as operations
 from poorter.standards.operations import handle
 from poorter.standards.proofs import app as proofs
+from poorter.telemetry import metrics
+from poorter.telemetry.metrics import Metrics
+from poorter.telemetry.tally import Tally
 from poorter.web.app import make_pages
 
 log = logging.getLogger(__name__)
@@ -79,21 +83,31 @@ def make_app(running: Running) -> ASGIApp:
     ledger = proofs.Proofs(running.sequencer, running.store, running.gate, asking)
     pages = make_pages(running, acts, ledger)
 
+    tallies = {name: Tally() for name in ("ngsi-ld", "handle", "operations", "ledger", "pages")}
+    figures = Metrics(running, asking, tallies)
+    faces: tuple[tuple[str, ASGIApp, Tally], ...] = (
+        (ngsild.PREFIX, context, tallies["ngsi-ld"]),
+        (handle.PREFIX, whole, tallies["handle"]),
+        (operations.PREFIX, acts, tallies["operations"]),
+        (proofs.PREFIX, ledger, tallies["ledger"]),
+        (metrics.PATH, figures, tallies["pages"]),
+    )
+
+    def face_of(path: str) -> tuple[ASGIApp, Tally]:
+        for prefix, face, tally in faces:
+            if path.startswith(prefix):
+                return face, tally
+        return pages, tallies["pages"]
+
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await _other(scope, receive, send)
             return
         path: str = scope["path"]
-        if path.startswith(ngsild.PREFIX):
-            await context(scope, receive, send)
-        elif path == handle.PREFIX or path.startswith(handle.PREFIX + "/"):
-            await whole(scope, receive, send)
-        elif path.startswith(operations.PREFIX):
-            await acts(scope, receive, send)
-        elif path.startswith(proofs.PREFIX):
-            await ledger(scope, receive, send)
-        else:
-            await pages(scope, receive, send)
+        began = perf_counter()
+        face, tally = face_of(path)
+        await face(scope, receive, tally.counting(send))
+        tally.took(perf_counter() - began)
 
     return app
 

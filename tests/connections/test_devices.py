@@ -20,6 +20,7 @@ from poorter.city.query import HistoryQuery
 from poorter.city.time import format_us
 from poorter.connections.counting import Counts
 from poorter.connections.model import read_connections
+from poorter.connections.run import Connections
 from poorter.gate.genesis import RUN
 from poorter.offices.devices import add_device, devices, revoke_device, write_broker
 from poorter.running import Running
@@ -57,6 +58,10 @@ def reading(at_us: int, value: float) -> bytes:
     return json.dumps({"at": format_us(at_us), "t": value}).encode()
 
 
+async def subscribed(connections: Connections) -> None:
+    await until(lambda: connections.standings()[0].state != "failing")
+
+
 def counted(counts: Counts) -> int:
     return counts.new + counts.corrections + counts.known + sum(counts.refused.values())
 
@@ -82,6 +87,7 @@ async def crowd(folder: Path, number: int) -> None:
         with mosquitto(folder, f"include_dir {folder / 'broker'}", port=port):
             running.connections = connect(running)
             running.connections.start()
+            await subscribed(running.connections)
             counts = counts_of(running)
             now_us = running.clock.now_us()
             began = time.perf_counter()
@@ -138,6 +144,7 @@ def test_silence_is_a_state_and_a_revoked_device_is_unknown(tmp_path: Path) -> N
             with mosquitto(tmp_path, f"include_dir {tmp_path / 'broker'}", port=port):
                 running.connections = connect(running)
                 running.connections.start()
+                await subscribed(running.connections)
                 counts = counts_of(running)
                 now_us = running.clock.now_us()
                 async with Device(port, "a1", keys["a1"], ("d/a1/status", b"offline")) as device:
@@ -173,8 +180,7 @@ def test_nothing_is_lost_while_the_city_is_away(tmp_path: Path) -> None:
             with mosquitto(tmp_path, f"include_dir {tmp_path / 'broker'}", port=port):
                 first = connect(running)
                 first.start()
-                await until(lambda: first.standings()[0].state == "silent")
-                await asyncio.sleep(0.3)  # the subscription is made
+                await subscribed(first)
                 await first.stop()
                 now_us = running.clock.now_us()
                 async with Device(port, "a1", keys["a1"]) as device:
@@ -184,6 +190,7 @@ def test_nothing_is_lost_while_the_city_is_away(tmp_path: Path) -> None:
                     )
                 running.connections = connect(running)
                 running.connections.start()
+                await subscribed(running.connections)
                 counts = counts_of(running)
                 await until(lambda: counts.messages == 54)
                 await until(lambda: counts.new == 50)
@@ -204,6 +211,7 @@ def test_too_large_and_out_of_bounds(tmp_path: Path) -> None:
             with mosquitto(tmp_path, f"include_dir {tmp_path / 'broker'}", port=port):
                 running.connections = connect(running)
                 running.connections.start()
+                await subscribed(running.connections)
                 counts = counts_of(running)
                 now_us = running.clock.now_us()
                 async with Device(port, "a1", keys["a1"]) as device:

@@ -15,6 +15,7 @@ from poorter.config import Config, read_config
 from poorter.founding import found_city
 from poorter.gate.genesis import RUN
 from poorter.running import LEDGER_FOLDER, Running, open_city
+from poorter.telemetry.logs import set_up
 
 
 def init(arguments: argparse.Namespace) -> int:
@@ -48,8 +49,7 @@ def serve(arguments: argparse.Namespace) -> int:
 def _run(config: Config) -> int:
     from poorter.server import serve as run_server
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # it would write every URL asked for
+    set_up(config.server_log)
 
     async def ready(running: Running) -> None:
         print(
@@ -64,7 +64,7 @@ def demo(arguments: argparse.Namespace) -> int:
     """Make the example city if there is none yet, then run it with its simulation."""
     from poorter.sim.demo import run_demo
 
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    set_up("text", logging.WARNING)
     folder = arguments.city / "example-city"
     asyncio.run(run_demo(folder, arguments.port, arguments.seed, _say))
     return 0

@@ -81,8 +81,7 @@ class Devices:
             target=self._work, name=f"mqtt-{connection.name}", daemon=True
         )
         self.ended = False
-        self.connected = False
-        self.wrong = ""
+        self.wrong = "not connected yet"
 
     def start(self) -> None:
         """Connect, and again whenever the link is lost. Raises Invalid for a wrong address."""
@@ -127,6 +126,7 @@ class Devices:
         client.reconnect_delay_set(1, 30)
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
+        client.on_subscribe = self._on_subscribe
         client.on_message = self._on_message
         return client
 
@@ -134,16 +134,18 @@ class Devices:
 
     def _on_connect(self, client: mqtt.Client, _: Any, flags: Any, reason: Any, more: Any) -> None:
         if reason.is_failure:
-            self.wrong = str(reason)
+            self.wrong = f"the broker refuses the city: {reason}"
             log.warning("%s: the broker refuses: %s", self._connection.name, reason)
             return
-        self.connected, self.wrong = True, ""
         topics = [topic for topic in (self._mqtt.topic, self._mqtt.status_topic) if topic]
         client.subscribe([(filter_of(topic), SubscribeOptions(qos=1)) for topic in topics])
 
+    def _on_subscribe(self, client: mqtt.Client, _: Any, mid: int, reasons: Any, more: Any) -> None:
+        refused = [str(reason) for reason in reasons if reason.is_failure]
+        self.wrong = f"the broker refuses the subscription: {refused[0]}" if refused else ""
+
     def _on_disconnect(self, client: mqtt.Client, _: Any, flags: Any, reason: Any, __: Any) -> None:
-        self.connected = False
-        self.wrong = "" if self.ended else str(reason)
+        self.wrong = "" if self.ended else f"no link with the broker: {reason}"
 
     def _on_message(self, client: mqtt.Client, _: Any, message: mqtt.MQTTMessage) -> None:
         self._counts.messages += 1

@@ -151,6 +151,14 @@ _DATASETS = (
         retention_days=1,
     ),
     Dataset(
+        "metrics",
+        Text("Cijfers over het draaien van de stad", "Figures of how the city runs"),
+        "city-hall",
+        "internal",
+        "Informatievoorziening",
+        {"record:metrics": ()},
+    ),
+    Dataset(
         "everything",
         Text("Alles, voor de reservekopie", "Everything, for the backup"),
         "city-hall",

@@ -85,6 +85,7 @@ def write_broker(
         f"password_file {passwords.resolve()}\n"
         f"acl_file {rules.resolve()}\n"
         "persistence true\n"
+        f"persistence_location {folder.resolve()}/\n"
         "# what waits while the city is away, and how much it takes at once\n"
         "max_queued_messages 1000000\n"
         "max_inflight_messages 1000\n"

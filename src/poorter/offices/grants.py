@@ -22,11 +22,16 @@ DAYS_MAX = 3660
 #: what may be granted on pages; to decide and to administer is for the city's own background work
 ACTIONS: tuple[Action, ...] = ("read", "write", "command")
 INTERNAL = "internal:"
+METRICS = "record:metrics"
 
 
 def grantable(dataset: Dataset) -> bool:
-    """Whether it holds things of the city, and not only the city's own books."""
-    return any(not name.startswith("record:") and name != "*" for name in dataset.types)
+    """Whether it holds things of the city, and not only the city's own books; figures of how it
+    runs are for whoever watches over it."""
+    return any(
+        name == METRICS or (not name.startswith("record:") and name != "*")
+        for name in dataset.types
+    )
 
 
 async def draft_grant(

@@ -67,7 +67,7 @@ TABLE: tuple[tuple[str, tuple[str, ...], Handler], ...] = (
 
 
 def make_pages(running: Running, acts: Operations, ledger: Proofs) -> Starlette:
-    """Routes of all pages, of static files, and of /health."""
+    """Routes of all pages, of static files, and of /health and /ready."""
     pages = Pages(running, acts, ledger)
 
     async def health(request: Request) -> Response:
@@ -80,12 +80,20 @@ def make_pages(running: Running, acts: Operations, ledger: Proofs) -> Starlette:
             state["witnesses"] = "; ".join(f"{u}: {w}" for u, w in refusals.items()) or "cosign"
         return JSONResponse(state)
 
+    async def readiness(request: Request) -> Response:
+        """503 while this city should get no requests: it can't write what it must."""
+        wrong = running.sequencer.failing
+        jobs = sorted(name for name, failures in running.job_failures.items() if failures > 2)
+        state = {"ready": wrong is None, "failing_jobs": jobs}
+        return JSONResponse(state, 200 if wrong is None else 503)
+
     async def root(request: Request) -> Response:
         return RedirectResponse(f"/{choose(request.headers.get('accept-language'))}/", 303)
 
     routes: list[Route | Mount] = [
         Route("/", root),
         Route("/health", health),
+        Route("/ready", readiness),
         Mount("/static", StaticFiles(directory=STATIC)),
     ]
     for path, methods, handler in TABLE:

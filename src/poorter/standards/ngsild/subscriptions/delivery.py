@@ -90,6 +90,11 @@ class Delivery:
         box = self._boxes.get(sub_id)
         return box.counts if box else Counts()
 
+    def totals(self) -> tuple[int, int]:
+        """Notifications sent and tries that failed, of all subscriptions there are."""
+        boxes = self._boxes.values()
+        return sum(b.counts.sent for b in boxes), sum(b.counts.failed for b in boxes)
+
     def put(self, sub_id: str, letter: Letter) -> None:
         """Queue a notification; the oldest is lost where too many wait, and counted as failed."""
         box = self._boxes.get(sub_id)

@@ -114,6 +114,10 @@ class Keeping:
         """What became of its notifications."""
         return self._delivery.counts(sub_id)
 
+    def notified(self) -> tuple[int, int]:
+        """Notifications sent and tries that failed, for the figures of the city."""
+        return self._delivery.totals()
+
     def check(self, endpoint: Endpoint) -> None:
         """Raises Invalid for an endpoint that this city may not call."""
         self._sender.check(endpoint)
