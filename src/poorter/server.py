@@ -93,19 +93,24 @@ def make_app(running: Running) -> ASGIApp:
         (metrics.PATH, figures, tallies["pages"]),
     )
 
+    return _routed(faces, pages, tallies["pages"])
+
+
+def _routed(faces: tuple[tuple[str, ASGIApp, Tally], ...], pages: ASGIApp, other: Tally) -> ASGIApp:
+    """To the face whose prefix the path has, else to the pages; counted and timed."""
+
     def face_of(path: str) -> tuple[ASGIApp, Tally]:
         for prefix, face, tally in faces:
             if path.startswith(prefix):
                 return face, tally
-        return pages, tallies["pages"]
+        return pages, other
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await _other(scope, receive, send)
             return
-        path: str = scope["path"]
         began = perf_counter()
-        face, tally = face_of(path)
+        face, tally = face_of(scope["path"])
         await face(scope, receive, tally.counting(send))
         tally.took(perf_counter() - began)
 
