@@ -17,6 +17,7 @@ sys.path.insert(0, str(ROOT / "src"))
 from poorter.cli.parser import build_parser  # noqa: E402
 from poorter.config import SETTINGS  # noqa: E402
 from poorter.load.mapping import shipped_maps  # noqa: E402
+from poorter.standards.oidc.provider import FIELDS  # noqa: E402
 from poorter.systems.catalogue import load_systems  # noqa: E402
 
 SYSTEMS = ("parking", "crowds")
@@ -35,6 +36,8 @@ def settings() -> str:
     for setting in SETTINGS:
         kind = setting.type.__name__
         lines.append(f"| `{setting.name}` | {kind} | `{setting.default!r}` | {setting.text} |")
+    for name, text in FIELDS.items():
+        lines.append(f"| `identity.providers.NAME.{name}` |  |  | {text} |")
     for system in load_systems(SYSTEMS):
         for own in system.settings:
             kind, name = type(own.default).__name__, f"systems.{system.name}.{own.name}"

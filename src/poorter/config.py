@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from poorter.city.errors import Invalid
+from poorter.standards.oidc.provider import Provider, read_providers
 
 FILE = "city.toml"
 
@@ -77,6 +78,10 @@ SETTINGS: tuple[Setting, ...] = (
 )
 
 
+#: tables below a table, each with a reader of its own
+TABLES = (("identity", "providers"),)
+
+
 @dataclass(frozen=True, slots=True)
 class Config:
     """The settings of one city, checked, with paths made whole. Fields as in SETTINGS."""
@@ -104,6 +109,7 @@ class Config:
     identity_desk_code_hours: int
     identity_resident_minutes: int
     server_log: str
+    identity_providers: tuple[Provider, ...]
     network_allowed_hosts: tuple[str, ...]
     ledger_origin: str
     ledger_trust: Path | None
@@ -140,7 +146,7 @@ def make_config(folder: Path, tables: dict[str, Any], source: str = FILE) -> Con
         if not isinstance(content, dict):
             raise Invalid(f"{source}: {table} stands outside a table")
         for key, value in content.items():
-            if table == "systems" and key in own:
+            if (table == "systems" and key in own) or (table, key) in TABLES:
                 continue
             setting = known.get((table, key))
             if setting is None:
@@ -156,6 +162,7 @@ def make_config(folder: Path, tables: dict[str, Any], source: str = FILE) -> Con
         values[name] = tuple(values[name])
     if values["server_log"] not in ("text", "json"):
         raise Invalid(f"{source}: server.log is text or json")
+    values["identity_providers"] = _providers(tables, values["network_allowed_hosts"], source)
     values["ledger_origin"] = values["ledger_origin"] or f"poorter.invalid/{values['city_id']}"
     trust = values["ledger_trust"]
     values["ledger_trust"] = (folder / trust).resolve() if trust else None
@@ -174,9 +181,25 @@ def write_config(folder: Path, values: dict[str, Any]) -> Path:
                 value = values.get(setting.name, setting.default)
                 lines += [f"# {setting.text}", f"{setting.key} = {_toml(value)}"]
         lines.append("")
+    for table, key in TABLES:
+        for name, given in values.get(f"{table}.{key}", {}).items():
+            lines.append(f"[{table}.{key}.{name}]")
+            lines += [f"{setting} = {_toml(value)}" for setting, value in given.items()]
+            lines.append("")
     file = folder / FILE
     file.write_text("\n".join(lines), "utf-8")
     return file
+
+
+def _providers(tables: dict[str, Any], hosts: tuple[str, ...], source: str) -> tuple[Provider, ...]:
+    found = read_providers(tables.get("identity", {}).get("providers", {}), source)
+    for provider in found:
+        if provider.host not in hosts and "*" not in hosts:
+            raise Invalid(
+                f"{source}: identity.providers.{provider.name}.issuer: {provider.host} is not "
+                "among network.allowed_hosts"
+            )
+    return found
 
 
 def _systems_settings(tables: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -200,6 +223,8 @@ def _toml(value: Any) -> str:
     if isinstance(value, str):
         escaped = value.replace("\\", "\\\\").replace('"', '\\"')
         return f'"{escaped}"'
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_toml(k)} = {_toml(v)}" for k, v in value.items()) + "}"
     if isinstance(value, list):
         return "[" + ", ".join(_toml(part) for part in value) + "]"
     return repr(value)

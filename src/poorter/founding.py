@@ -20,13 +20,11 @@ from poorter.gate.policy import with_parts
 from poorter.gate.registry import Registry, found
 from poorter.identity.keys import load_key, make_keys
 from poorter.identity.passwords import hash_password
-from poorter.identity.sessions import Officer
+from poorter.identity.sessions import ROLES, Officer
 from poorter.store.contract import Change, PutRecord
 from poorter.store.policy import PolicyStore
 from poorter.store.sqlite import open_store
 from poorter.systems.catalogue import load_systems, policy_parts
-
-ROLES = ("officer", "operator", "clerk", "desk")
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,8 @@ from poorter.ledger.spool import Spool
 from poorter.ledger.trust import parse_trust
 from poorter.standards.http.outgoing import Outgoing
 from poorter.standards.ngsild.subscriptions.engine import Engine
+from poorter.standards.oidc.client import RelyingParty
+from poorter.standards.oidc.provider import Provider
 from poorter.standards.witnessing.collecting import Collecting
 from poorter.store.contract import Store
 from poorter.store.policy import PolicyStore
@@ -67,6 +69,7 @@ class Running:
     persons: Persons
     pepper: bytes = field(repr=False)
     services: dict[str, Service]
+    parties: dict[str, RelyingParty] = field(repr=False)
     collecting: Collecting | None = None  # of cosignatures, where the city has witnesses
     engine: Engine | None = None  # of subscriptions, once the city has an HTTP face
     connections: Connections | None = None  # once it is served
@@ -158,6 +161,7 @@ def _walled(config: Config, inner: Store) -> WalledStore:
 
 def _wire(config: Config, store: WalledStore) -> Running:
     clock = store.clock
+    outgoing = Outgoing(config.network_allowed_hosts)
     systems = load_systems(config.systems_enabled)
     ring = read_ring(config.paths_keys)
     policy_keys = [entry.public() for entry in ring if entry.use == "policy"]
@@ -207,11 +211,12 @@ def _wire(config: Config, store: WalledStore) -> Running:
             clock,
         ),
         stream=LocalStream(store),
-        outgoing=Outgoing(config.network_allowed_hosts),
+        outgoing=outgoing,
         systems=systems,
         own={system.processor: _own(config, system) for system in systems},
         persons=Persons(config.paths_keys),
         pepper=read_secret(config.paths_keys / "pepper"),
+        parties={p.name: _party(config, p, outgoing, clock) for p in config.identity_providers},
         services={service.id: service for service in SERVICES},
     )
     running.collecting = _collecting(config, running.sequencer)
@@ -228,6 +233,14 @@ def _collecting(config: Config, sequencer: Sequencer) -> Collecting | None:
     except (OSError, ValueError) as wrong:
         raise Invalid(f"{config.ledger_trust}: {wrong}") from None
     return Collecting(sequencer, trust)
+
+
+def _party(config: Config, provider: Provider, outgoing: Outgoing, clock: Clock) -> RelyingParty:
+    """Its secret, if it has one, lies beside the keys."""
+    file = config.paths_keys / f"oidc-{provider.name}.secret"
+    secret = read_secret(file).decode("utf-8").strip() if file.exists() else None
+    back = f"{config.url}/oidc/{provider.name}/back"
+    return RelyingParty(provider, outgoing, clock, back, secret)
 
 
 def _own(config: Config, system: System) -> Own:

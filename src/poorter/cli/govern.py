@@ -19,9 +19,10 @@ from poorter.config import read_config
 from poorter.founding import add_systems
 from poorter.gate.policy import Grant, Processor, Vote
 from poorter.identity.keys import rotate_key
-from poorter.identity.passwords import hash_password
+from poorter.identity.passwords import NO_PASSWORD, hash_password
 from poorter.identity.sessions import Officer
 from poorter.offices.keys import make_key, revoke_key
+from poorter.offices.people import check_login
 from poorter.offices.record import officer_of, write
 from poorter.running import Running, open_city
 from poorter.store.contract import PutRecord
@@ -127,12 +128,16 @@ def officer(arguments: argparse.Namespace) -> int:
     """Add an officer or set a new password, shown once."""
     password = secrets.token_urlsafe(12)
     roles = tuple(arguments.role or ("operator",))
-    kept = Officer(arguments.name, arguments.office, roles, hash_password(password))
+    at, _, login = arguments.login.partition(":")
+    kept_password = NO_PASSWORD if at else hash_password(password)
+    kept = Officer(arguments.name, arguments.office, roles, kept_password, at, login)
 
     async def work(running: Running) -> None:
+        if at:
+            check_login(running, arguments.name, (at, login))
         record = PutRecord("officer", arguments.name, kept.to_doc())
         await write(running, BY, f"officer {arguments.name}", "set", record)
-        print(f"{arguments.name}: {password}   (shown once)")
+        print(f"{arguments.name}: " + (f"logs in at {at}" if at else f"{password}   (shown once)"))
 
     return with_city(arguments, work)
 

@@ -78,6 +78,9 @@ def _govern_verbs(verbs: Verbs) -> None:
     officer.add_argument("name", help="to log in with")
     officer.add_argument("--office", default="Meldkamer", help="for which they work (Meldkamer)")
     officer.add_argument(
+        "--login", default="", metavar="PROVIDER:NAME", help="logs in there, without a password"
+    )
+    officer.add_argument(
         "--role",
         action="append",
         metavar="ROLE",

@@ -102,7 +102,7 @@ _DATASETS = (
         "city-hall",
         "personal",
         "Publieksdienst",
-        {f"record:{kind}": () for kind in ("desk-code", "resident-session")},
+        {f"record:{kind}": () for kind in ("desk-code", "resident-session", "login-try")},
         retention_days=1,
     ),
     Dataset(

@@ -17,6 +17,10 @@ _N, _R, _P = 2**15, 8, 1
 _MEMORY_BYTES = 64 * 1024 * 1024
 
 
+#: kept for who has no password here: nothing opens it
+NO_PASSWORD = ""
+
+
 def hash_password(password: str) -> str:
     """A line to keep in place of the password. Invalid when it is too short or too long."""
     if not PASSWORD_CHARS_MIN <= len(password) <= PASSWORD_CHARS_MAX:
@@ -32,7 +36,7 @@ def hash_password(password: str) -> str:
 
 def verify_password(password: str, kept: str) -> bool:
     """Whether the password is the one that `kept` was made from; constant in time."""
-    if len(password) > PASSWORD_CHARS_MAX:
+    if len(password) > PASSWORD_CHARS_MAX or kept == NO_PASSWORD:
         return False
     _, n, r, p, salt, digest = kept.split("$")
     derived = _derive(password, bytes.fromhex(salt), int(n), int(r), int(p))

@@ -15,27 +15,44 @@ from poorter.city.text import Text
 from poorter.city.time import HOUR_US
 from poorter.identity.passwords import nobody, verify_password
 
+ROLES = ("officer", "operator", "clerk", "desk")
 SESSION_HOURS_MAX = 10
 COOKIE = "poorter_session"
 
 
 @dataclass(frozen=True, slots=True)
 class Officer:
-    """Somebody of the city's staff: name, office, roles; `password` is a kept hash."""
+    """Somebody of the city's staff: name, office, roles; `password` is a kept hash. With a login
+    at an issuer, `login` is their name at the provider `login_at`, and no password opens."""
 
     name: str
     office: str
     roles: tuple[str, ...]
     password: str
+    login_at: str = ""
+    login: str = ""
 
     def to_doc(self) -> dict[str, Any]:
         """As a record's document."""
-        return {"office": self.office, "roles": list(self.roles), "password": self.password}
+        return {
+            "office": self.office,
+            "roles": list(self.roles),
+            "password": self.password,
+            "login_at": self.login_at,
+            "login": self.login,
+        }
 
     @staticmethod
     def from_doc(name: str, doc: Mapping[str, Any]) -> Officer:
         """From a record's document."""
-        return Officer(name, doc["office"], tuple(doc["roles"]), doc["password"])
+        return Officer(
+            name,
+            doc["office"],
+            tuple(doc["roles"]),
+            doc["password"],
+            doc.get("login_at", ""),
+            doc.get("login", ""),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,15 +97,20 @@ def log_in(officer: Officer | None, password: str, now_us: int) -> tuple[Session
 
     Raises Unauthenticated, in the same time and words, for a wrong name and a wrong password.
     """
-    kept = officer.password if officer is not None else nobody()
-    if not verify_password(password, kept) or officer is None:
+    here = officer is not None and not officer.login_at
+    kept = officer.password if officer is not None and here else nobody()
+    if not verify_password(password, kept) or officer is None or not here:
         raise Unauthenticated("name or password is not right")
+    return begin_session(officer, officer.roles, now_us)
+
+
+def begin_session(officer: Officer, roles: tuple[str, ...], now_us: int) -> tuple[Session, str]:
+    """A new session, its cookie never one that was there before. `roles`: those of the officer,
+    or fewer."""
     cookie = secrets.token_urlsafe(32)
     until_us = now_us + SESSION_HOURS_MAX * HOUR_US
-    session = Session(
-        session_id(cookie), officer.name, officer.roles, secrets.token_urlsafe(24), until_us
-    )
-    return session, cookie
+    csrf = secrets.token_urlsafe(24)
+    return Session(session_id(cookie), officer.name, roles, csrf, until_us), cookie
 
 
 def session_id(cookie: str) -> str:

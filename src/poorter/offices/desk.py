@@ -150,9 +150,10 @@ async def enter_by_code(running: Running, typed: str) -> tuple[ResidentSession, 
 
 
 async def begin_session(
-    running: Running, said: Said, *spent: PutRecord
+    running: Running, said: Said, *spent: PutRecord, keys: Mapping[str, str] | None = None
 ) -> tuple[ResidentSession, str]:
-    """A session that says `said`, in one transaction with what it spends. Raises Conflict."""
+    """A session that says `said`, in one transaction with what it spends. `keys`: what it is
+    found by when an issuer ends it. Raises Conflict."""
     minutes = running.config.identity_resident_minutes
     session, cookie, doc = begin(running.pepper, said, running.clock.now_us(), minutes)
     await write(
@@ -160,7 +161,7 @@ async def begin_session(
         said.method,
         "login",
         "resident came in",
-        PutRecord(SESSION, session.id, doc, expect=0),
+        PutRecord(SESSION, session.id, doc, 0, keys or {}),
         *spent,
         subject=_subject(running, said),
     )

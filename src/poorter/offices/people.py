@@ -21,14 +21,13 @@ from poorter.city.text import Text
 from poorter.city.time import DAY_US
 from poorter.gate.policy import skeleton
 from poorter.identity.passwords import hash_password, verify_password
-from poorter.identity.sessions import Officer
+from poorter.identity.sessions import ROLES, Officer
 from poorter.offices.drafts import RECORD, Draft, draft_to_approve, put_draft
 from poorter.offices.record import OFFICER, all_records, officer_of, reading, write
 from poorter.running import Running
 from poorter.store.contract import DeleteRecord, Op, PutRecord
 
-ROLES = ("officer", "operator", "clerk", "desk")
-NAME_CHARS_MAX = 60
+NAME_CHARS_MAX, LOGIN_CHARS_MAX = 60, 255
 INVITATION_DAYS = 7
 INVITATION = "invitation"
 #: grants take two, so two there must be
@@ -41,12 +40,19 @@ def officers(running: Running) -> list[Officer]:
 
 
 async def draft_officer(
-    running: Running, name: str, office: str, roles: Sequence[str], anew: bool, by: str
+    running: Running,
+    name: str,
+    office: str,
+    roles: Sequence[str],
+    anew: bool,
+    by: str,
+    login: tuple[str, str] = ("", ""),
 ) -> tuple[Draft, str]:
     """Draft an appointment, or other roles for somebody; the draft and the first half of the code
-    ("" when none is needed). `anew`: somebody who is known gets a new password too.
+    ("" when none is needed). `anew`: somebody who is known gets a new password too. `login`: the
+    provider and the name there of who logs in at an issuer; then no password is needed.
 
-    Raises: Invalid for a name like another one, or roles that don't exist.
+    Raises: Invalid for a name like another one, roles that don't exist, or a login that is taken.
     """
     name, office = name.strip(), office.strip()
     if not 1 <= len(name) <= NAME_CHARS_MAX or not name.isprintable():
@@ -73,10 +79,14 @@ async def draft_officer(
                 "somebody has a name that looks the same",
             )
         )
-    invited = anew or name not in known
+    login = (login[0], login[1].strip()) if login[0] else ("", "")
+    if login[0]:
+        check_login(running, name, login)
+    invited = (anew or name not in known) and not login[0]
     half = mint("", 16) if invited else ""
     kept = [role for role in ROLES if role in roles]
     fields = {"name": name, "office": office, "roles": kept, "half": _digest(half)}
+    fields |= {"login_at": login[0], "login": login[1]}
     return await put_draft(running, "officer", fields, by), half
 
 
@@ -91,8 +101,14 @@ async def approve_officer(running: Running, draft_id: str, by: str) -> str:
     invited = said["half"] != _digest("")
     half = mint("", 16) if invited else ""
     nobody = await asyncio.to_thread(hash_password, secrets.token_hex(32))
-    password = nobody if invited else officer_of(running, name).password
-    kept = Officer(name, said["office"], roles, password)
+    login = (said.get("login_at", ""), said.get("login", ""))
+    password = nobody
+    if login[0]:
+        check_login(running, name, login)
+    elif not invited:
+        known = officer_of(running, name)
+        password, login = known.password, (known.login_at, known.login)
+    kept = Officer(name, said["office"], roles, password, *login)
     ops: list[Op] = [PutRecord("officer", name, kept.to_doc()), DeleteRecord(RECORD, draft.id)]
     ops += _end_sessions(running, name)
     if invited:
@@ -153,6 +169,18 @@ async def approve_dismissal(running: Running, draft_id: str, by: str) -> None:
     draft_gone = DeleteRecord(RECORD, draft.id)
     ended = _end_sessions(running, name)
     await write(running, by, f"dismissal {draft.id}", "approved", *gone, draft_gone, *ended)
+
+
+def check_login(running: Running, name: str, login: tuple[str, str]) -> None:
+    """Raises Invalid unless the login is somebody's at a provider of staff, and nobody else's."""
+    provider = running.parties.get(login[0])
+    if provider is None or provider.provider.audience != "staff":
+        raise Invalid(Text("die inlogdienst is er niet", "there is no such provider"))
+    if not 1 <= len(login[1]) <= LOGIN_CHARS_MAX or not login[1].isprintable():
+        raise Invalid(Text("vul de inlognaam daar in", "give the login name there"))
+    taken = [o.name for o in officers(running) if (o.login_at, o.login) == login]
+    if any(other != name for other in taken):
+        raise Invalid(Text("die inlognaam is van een ander", "that login name is somebody else's"))
 
 
 def _check_left(running: Running, without: str) -> None:

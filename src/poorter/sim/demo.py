@@ -8,12 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from poorter.city.clock import SystemClock
-from poorter.config import FILE, read_config
+from poorter.config import FILE, Config, read_config
 from poorter.founding import found_city
 from poorter.running import Running
 from poorter.server import serve
+from poorter.sim.issuer import running_beside, trusting
 from poorter.sim.life import begin, live, told
-from poorter.sim.people import hand_out
+from poorter.sim.people import APPOINTED, appoint, hand_out
 from poorter.sim.plan import CENTRE
 
 OFFICERS = ("noor", "sam")
@@ -34,10 +35,17 @@ async def run_demo(folder: Path, port: int, seed: int, say: Callable[[str], None
         passwords = (PASSWORD, PASSWORD)
         await found_city(folder, settings, OFFICERS, "Gemeenteraad", SystemClock(), passwords)
     config = replace(read_config(folder), server_port=port)
+    with running_beside(config.url) as issuer:
+        await _run(replace(config, identity_providers=trusting(issuer)), seed, say)
+
+
+async def _run(config: Config, seed: int, say: Callable[[str], None]) -> None:
 
     async def ready(running: Running) -> None:
         say(told(running))
         say(f"  staff         {' or '.join(OFFICERS)}, password {PASSWORD}")
+        await appoint(running)
+        say(f"                or {' or '.join(APPOINTED)} at the example login service")
         for resident, code in await hand_out(running, OFFICERS[0]):
             say(f"  {resident.name}: comes in once at {config.url}/nl/enter with {code}")
 

@@ -6,10 +6,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from poorter.identity.paper import spelled
+from poorter.identity.passwords import NO_PASSWORD
 from poorter.identity.persons import BSN
 from poorter.identity.services import NEEDS, Need
+from poorter.identity.sessions import Officer
 from poorter.offices.desk import issue_code
+from poorter.offices.people import officers
+from poorter.offices.record import write
 from poorter.running import Running
+from poorter.store.contract import PutRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +31,20 @@ RESIDENTS = (
     Resident("Youssef Amrani", "999990020", 34),
     Resident("Lotte Smit", "999990032", 15),
 )
+
+
+#: staff who log in at the example issuer, and the role that the city gives them
+APPOINTED = {"roos": "operator", "bram": "desk"}
+
+
+async def appoint(running: Running) -> None:
+    """The staff of the example issuer, into office. A second time changes nothing."""
+    known = {officer.name for officer in officers(running)}
+    for login, role in APPOINTED.items():
+        if login not in known:
+            kept = Officer(login, "Publieksdienst", (role,), NO_PASSWORD, "staff", login)
+            record = PutRecord("officer", login, kept.to_doc())
+            await write(running, "example city", f"officer {login}", "set", record)
 
 
 def subject_of(running: Running, resident: Resident, wall: str) -> str:

@@ -19,6 +19,7 @@ from poorter.web import (
     contest,
     control,
     entering,
+    federated,
     governing,
     offices,
     operating,
@@ -30,6 +31,12 @@ from poorter.web.page import Handler, Pages
 from poorter.web.speaking import choose
 
 STATIC = Path(__file__).parent / "static"
+
+#: addresses that others were told, so without a language: path, methods, handler
+FIXED: tuple[tuple[str, tuple[str, ...], Handler], ...] = (
+    ("/oidc/{provider}/back", ("GET",), federated.back),
+    ("/oidc/{provider}/logout", ("POST",), federated.logout),
+)
 
 #: path under the language, methods, handler
 TABLE: tuple[tuple[str, tuple[str, ...], Handler], ...] = (
@@ -59,6 +66,7 @@ TABLE: tuple[tuple[str, tuple[str, ...], Handler], ...] = (
     ("control/password", ("GET", "POST"), offices.password),
     ("control/goals/{id}", ("GET", "POST"), governing.goal),
     ("welcome", ("GET", "POST"), offices.welcome),
+    ("login/{provider}", ("GET",), federated.begin),
     ("login", ("GET", "POST"), staff.login),
     ("enter", ("GET", "POST"), entering.enter),
     ("leave", ("POST",), entering.leave),
@@ -96,6 +104,8 @@ def make_pages(running: Running, acts: Operations, ledger: Proofs) -> Starlette:
         Route("/ready", readiness),
         Mount("/static", StaticFiles(directory=STATIC)),
     ]
+    for path, methods, handler in FIXED:
+        routes.append(Route(path, pages.endpoint(handler, anywhere=True), methods=list(methods)))
     for path, methods, handler in TABLE:
         routes.append(
             Route(f"/{{language}}/{path}", pages.endpoint(handler), methods=list(methods))

@@ -15,6 +15,7 @@ from poorter.city.text import Text
 from poorter.identity.paper import spelled
 from poorter.identity.residents import COOKIE, ResidentSession
 from poorter.identity.services import NEEDS, Service
+from poorter.identity.sessions import Session
 from poorter.offices import desk
 from poorter.offices.record import check_role
 from poorter.web.page import Visit
@@ -22,13 +23,13 @@ from poorter.web.speaking import LANGUAGES, Speech
 
 FORM_COOKIE = "poorter_enter"
 #: pages to go on to: a path of this city's own, nothing with a host, a query or dots in it
-_ONWARDS = re.compile(r"[a-z0-9][a-z0-9-]*(/[A-Za-z0-9][A-Za-z0-9_-]*)*\Z")
+ONWARDS = re.compile(r"[a-z0-9][a-z0-9-]*(/[A-Za-z0-9][A-Za-z0-9_-]*)*\Z")
 
 
 async def enter(visit: Visit) -> Response:
     """The form, or what the login says; and a session for the right code."""
     if visit.request.method == "GET":
-        return _form(visit, visit.request.query_params.get("to", ""), wrong=False)
+        return enter_form(visit, visit.request.query_params.get("to", ""), "")
     fields = await visit.form()
     check_form(visit, FORM_COOKIE, fields.get("form", ""))
     visit.take_try(f"desk-code {visit.address}")
@@ -36,7 +37,7 @@ async def enter(visit: Visit) -> Response:
     try:
         session, cookie = await desk.enter_by_code(visit.running, fields.get("code", ""))
     except Unauthenticated:
-        return _form(visit, to, wrong=True)
+        return enter_form(visit, to, "code")
     return await let_in(visit, session, cookie, to)
 
 
@@ -44,7 +45,7 @@ async def let_in(visit: Visit, session: ResidentSession, cookie: str, to: str) -
     """Go on as this resident; a session that the browser had before is over."""
     if visit.resident is not None:
         await desk.end_session(visit.running, visit.resident)
-    page = visit.redirect(to if _ONWARDS.match(to) else "enter")
+    page = visit.redirect(to if ONWARDS.match(to) else "enter")
     visit.set_cookie(page, COOKIE, cookie, visit.running.config.identity_resident_minutes * 60)
     page.delete_cookie(FORM_COOKIE, path="/")
     return page
@@ -63,16 +64,18 @@ def check_form(visit: Visit, cookie: str, given: str) -> None:
         )
 
 
-def _form(visit: Visit, to: str, wrong: bool) -> Response:
+def enter_form(visit: Visit, to: str, wrong: str) -> Response:
+    """The ways in. `wrong`: what did not work, "code" or "away"; "" before anything was tried."""
     token = secrets.token_urlsafe(24)
     page = visit.render(
         "enter.html",
         401 if wrong else 200,
         form_token=token,
         wrong=wrong,
-        to=to if _ONWARDS.match(to) else "",
+        to=to if ONWARDS.match(to) else "",
         service=_service(visit),
         needs=NEEDS,
+        providers=visit.providers("residents"),
     )
     visit.set_cookie(page, FORM_COOKIE, token, 3600)
     return page
@@ -94,14 +97,20 @@ async def leave(visit: Visit) -> Response:
     return page
 
 
+def _at_desk(visit: Visit, session: Session) -> None:
+    """Raises Denied unless the officer has that role now, and in this session."""
+    check_role(visit.running, session.officer if desk.DESK in session.roles else "", desk.DESK)
+
+
 async def codes(visit: Visit) -> Response:
     """The desk: make a code for somebody at the counter, or take a lost one back."""
     if visit.request.method == "GET":
-        check_role(visit.running, visit.staff().officer, desk.DESK)
+        _at_desk(visit, visit.staff())
         return visit.render(
             "desk.html", codes=desk.codes(visit.running), documents=desk.DOCUMENTS, needs=NEEDS
         )
     session, fields = await visit.staff_form()
+    _at_desk(visit, session)
     by = session.officer
     if fields.get("act") == "revoke":
         await desk.revoke_code(visit.running, fields.get("id", ""), by)

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from poorter.city.errors import Denied, Invalid, Unauthenticated
 from poorter.city.text import Text
 from poorter.gate.policy import Grant
-from poorter.identity.sessions import COOKIE, Session
+from poorter.identity.sessions import COOKIE, ROLES, Session
 from poorter.offices import grants as granting
 from poorter.offices import keys as keeping
 from poorter.offices import people
@@ -110,10 +110,11 @@ async def officers(visit: Visit) -> Response:
     act, chosen, by = fields.get("act"), fields.get("id", ""), session.officer
     half = ""
     if act == "draft":
-        roles = [role for role in people.ROLES if fields.get(f"role-{role}")]
+        roles = [role for role in ROLES if fields.get(f"role-{role}")]
         name, office = fields.get("name", ""), fields.get("office", "")
         anew = bool(fields.get("anew"))
-        _, half = await people.draft_officer(visit.running, name, office, roles, anew, by)
+        login = fields.get("login_at", ""), fields.get("login", "")
+        _, half = await people.draft_officer(visit.running, name, office, roles, anew, by, login)
     elif act == "approve":
         half = await people.approve_officer(visit.running, chosen, by)
     elif act == "dismiss":
@@ -134,9 +135,10 @@ def _officers(visit: Visit, half: str) -> Response:
         "officers.html",
         officers=people.officers(visit.running),
         drafts=drafts(visit.running, "officer", "dismissal"),
-        roles=people.ROLES,
+        roles=ROLES,
         half=half,
         days=people.INVITATION_DAYS,
+        providers=visit.providers("staff"),
     )
 
 

@@ -25,6 +25,7 @@ from poorter.identity.sessions import COOKIE, Session, session_id
 from poorter.offices.desk import session_of
 from poorter.running import Running
 from poorter.standards.http.address import address_of
+from poorter.standards.oidc.provider import Provider
 from poorter.standards.operations.app import Operations
 from poorter.standards.proofs.app import Proofs
 from poorter.store.contract import Record
@@ -37,6 +38,9 @@ PUBLISHED = 500
 FORMS_PER_SECOND, FORMS_BURST = 0.5, 60
 #: of passwords and codes under one name, wherever they come from
 TRIES_PER_SECOND, TRIES_BURST = 1 / 6, 10
+#: logins elsewhere, begun or ended: of one address, and of all together
+LOGINS_PER_SECOND, LOGINS_BURST = 0.5, 60
+ALL_LOGINS_PER_SECOND, ALL_LOGINS_BURST = 50, 1000
 #: login codes that one officer makes: a desk is busy, a thief is busier
 ISSUED_PER_SECOND, ISSUED_BURST = 1 / 60, 30
 HEADERS = {
@@ -70,6 +74,8 @@ class Pages:
         self._visits = Rates(config.server_public_rate_per_second, config.server_public_rate_burst)
         self._forms = Rates(FORMS_PER_SECOND, FORMS_BURST)
         self.tries = Rates(TRIES_PER_SECOND, TRIES_BURST)
+        self.logins = Rates(LOGINS_PER_SECOND, LOGINS_BURST)
+        self.all_logins = Rates(ALL_LOGINS_PER_SECOND, ALL_LOGINS_BURST)
         self.issuing = Rates(ISSUED_PER_SECOND, ISSUED_BURST)
         self.templates = Environment(
             loader=PackageLoader("poorter.web", "templates"),
@@ -81,14 +87,20 @@ class Pages:
         self.templates.filters["plain"] = plain
         self.templates.filters["word_of"] = lambda value, speech: speech.word(value)
 
-    def endpoint(self, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
-        """The handler as Starlette calls it: errors of the city become a page in words."""
+    def endpoint(
+        self, handler: Handler, anywhere: bool = False
+    ) -> Callable[[Request], Awaitable[Response]]:
+        """The handler as Starlette calls it: errors of the city become a page in words.
+
+        `anywhere`: its address names no language.
+        """
 
         async def call(request: Request) -> Response:
             language = request.path_params.get("language", "")
             if language not in LANGUAGES:
                 language = choose(request.headers.get("accept-language"))
-                return RedirectResponse(f"/{language}/", 303)
+                if not anywhere:
+                    return RedirectResponse(f"/{language}/", 303)
             visit = Visit(self, request, language)
             try:
                 self._take(visit)
@@ -240,6 +252,20 @@ class Visit:
         """Let one more password or code be tried under a name. Raises TooMany."""
         self.pages.tries.take(name.casefold()[:100], self.speech.now_us)
 
+    def take_login(self) -> None:
+        """Let one more login elsewhere begin or end. Raises TooMany."""
+        self.pages.logins.take(self.address, self.speech.now_us)
+        self.pages.all_logins.take("all", self.speech.now_us)
+
+    def providers(self, audience: str) -> list[Provider]:
+        """The issuers where staff, or residents, log in."""
+        parties = self.running.parties.values()
+        return [p.provider for p in parties if p.provider.audience == audience]
+
+    def in_language(self, language: str) -> Visit:
+        """The same visit in another language."""
+        return Visit(self.pages, self.request, language)
+
     def permit(self) -> Permit:
         """To read the city by: staff for the control room, else the public for open data."""
         if self.session is not None:
@@ -306,6 +332,10 @@ class Visit:
     def error(self, wrong: CityError) -> Response:
         """What went wrong, in words, with the status that apps see."""
         return self.render("error.html", wrong.status, wrong=wrong)
+
+    def away(self, address: str) -> Response:
+        """To an issuer; nobody else is ever sent to."""
+        return RedirectResponse(address, 303, HEADERS)
 
     def redirect(self, path: str) -> Response:
         """Go on to another page, after a form."""

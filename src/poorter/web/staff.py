@@ -23,7 +23,7 @@ FORM_COOKIE = "poorter_form"
 async def login(visit: Visit) -> Response:
     """The form, and a session."""
     if visit.request.method == "GET":
-        return _form(visit, wrong=False)
+        return login_form(visit, "")
     fields = await visit.form()
     kept = visit.request.cookies.get(FORM_COOKIE, "")
     if not kept or not hmac.compare_digest(kept.encode(), fields.get("form", "").encode()):
@@ -44,7 +44,7 @@ async def login(visit: Visit) -> Response:
     try:
         session, cookie = await asyncio.to_thread(log_in, officer, password, visit.speech.now_us)
     except Unauthenticated:
-        return _form(visit, wrong=True)
+        return login_form(visit, "password")
     await _write(visit, PutRecord("session", session.id, session.to_doc(), 0), session, "begun")
     page = visit.redirect("control")
     visit.set_cookie(page, COOKIE, cookie, SESSION_HOURS_MAX * 3600)
@@ -52,9 +52,16 @@ async def login(visit: Visit) -> Response:
     return page
 
 
-def _form(visit: Visit, wrong: bool) -> Response:
+def login_form(visit: Visit, wrong: str) -> Response:
+    """The ways in. `wrong`: what did not work, "password" or "away"; "" before anything."""
     token = secrets.token_urlsafe(24)
-    page = visit.render("login.html", 401 if wrong else 200, form_token=token, wrong=wrong)
+    page = visit.render(
+        "login.html",
+        401 if wrong else 200,
+        form_token=token,
+        wrong=wrong,
+        providers=visit.providers("staff"),
+    )
     visit.set_cookie(page, FORM_COOKIE, token, SESSION_HOURS_MAX * 3600)
     return page
 
