@@ -40,8 +40,11 @@ async def found(folder: Path, settings: dict[str, object]) -> None:
         "-",
         {"*": ()},
     )
-    grant = Grant("suite", "public", "open-data", "suite", ("read", "write"), OFFICERS)
-    await running.registry.put([everything, grant], OFFICERS[0], "for a conformance suite")
+    grants = [
+        Grant(dataset, "public", "open-data", dataset, ("read", "write"), OFFICERS)
+        for dataset in ("suite", "sources")
+    ]
+    await running.registry.put([everything, *grants], OFFICERS[0], "for a conformance suite")
     running.close()
 
 

@@ -27,6 +27,7 @@ from poorter.ledger.sequencer import Sequencer
 from poorter.ledger.spool import Spool
 from poorter.ledger.trust import parse_trust
 from poorter.standards.http.outgoing import Outgoing
+from poorter.standards.ngsild.sources.federation import Federation
 from poorter.standards.ngsild.subscriptions.engine import Engine
 from poorter.standards.oidc.client import RelyingParty
 from poorter.standards.oidc.provider import Provider
@@ -74,6 +75,7 @@ class Running:
     engine: Engine | None = None  # of subscriptions, once the city has an HTTP face
     connections: Connections | None = None  # once it is served
     job_failures: dict[str, int] = field(default_factory=dict)  # in a row, by job
+    federation: Federation | None = None  # with other sources, likewise
 
     def city(self, processor: str, purpose: str) -> LocalCity:
         """The city handle of one (processor, purpose)."""

@@ -17,6 +17,7 @@ from poorter.city.clock import Clock
 from poorter.config import Config
 from poorter.connections.model import read_connections
 from poorter.connections.run import Connections
+from poorter.identity.keys import load_key
 from poorter.identity.rates import Rates
 from poorter.jobs import Jobs
 from poorter.offices.devices import devices
@@ -26,6 +27,7 @@ from poorter.standards.http.asking import Asking
 from poorter.standards.ngsild import app as ngsild
 from poorter.standards.ngsild.contexts import Contexts
 from poorter.standards.ngsild.face import Face
+from poorter.standards.ngsild.sources.federation import Federation, alias_of
 from poorter.standards.ngsild.subscriptions.engine import Engine
 from poorter.standards.ngsild.subscriptions.sending import Sender
 from poorter.standards.operations import app as operations
@@ -69,6 +71,8 @@ def make_app(running: Running) -> ASGIApp:
         Sender(running.outgoing),
     )
     running.engine = face.engine
+    face.federation = federate(running, contexts)
+    running.federation = face.federation
     context = ngsild.NgsiLd(face)
     acts = operations.Operations(
         running.systems,
@@ -117,6 +121,19 @@ def _routed(faces: tuple[tuple[str, ASGIApp, Tally], ...], pages: ASGIApp, other
     return app
 
 
+def federate(running: Running, contexts: Contexts) -> Federation:
+    """What this city knows of others, and its name among them."""
+    key = load_key(running.config.paths_keys, "ledger").public()
+    return Federation(
+        running.store,
+        running.gate,
+        running.clock,
+        contexts,
+        running.outgoing,
+        alias_of(running.config.city_id, key.ed25519),
+    )
+
+
 async def _other(scope: Scope, receive: Receive, send: Send) -> None:
     """Lifespan is ours already (`serve`); web sockets are not offered."""
     if scope["type"] == "lifespan":
@@ -153,6 +170,8 @@ async def serve(
         running.connections.start()
         if running.engine is not None:
             await running.engine.start()
+        if running.federation is not None:
+            await running.federation.start()
         serving = asyncio.create_task(server.serve(), name="http")
         _stop_on_signals(server)
         if ready is not None:
@@ -168,6 +187,8 @@ async def serve(
             await running.engine.stop()
         if running.connections is not None:
             await running.connections.stop()
+        if running.federation is not None:
+            await running.federation.stop()
         await jobs.stop()
         await running.outgoing.close()
         if running.collecting is not None:

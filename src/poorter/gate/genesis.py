@@ -142,6 +142,14 @@ _DATASETS = (
         },
     ),
     Dataset(
+        "sources",
+        Text("Welke bronnen er zijn", "Which sources there are"),
+        "open",
+        "open",
+        "Informatievoorziening",
+        {"record:registration": ()},
+    ),
+    Dataset(
         "answers",
         Text("Antwoorden bij een herhaalde vraag", "Answers to a repeated request"),
         "city-hall",

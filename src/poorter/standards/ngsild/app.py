@@ -22,6 +22,9 @@ from poorter.standards.ngsild import (
 )
 from poorter.standards.ngsild.face import Face
 from poorter.standards.ngsild.problem import NoSuchMethod, problem_answer
+from poorter.standards.ngsild.sources import reading
+from poorter.standards.ngsild.sources import routes as sources
+from poorter.standards.ngsild.sources.watching import REGISTRATIONS
 from poorter.standards.ngsild.subscriptions.routes import ENTITIES as SUBSCRIPTIONS
 
 PREFIX = "/ngsi-ld/v1/"
@@ -59,6 +62,18 @@ ROUTES: dict[tuple[str, ...], dict[str, Handler]] = {
         "PATCH": SUBSCRIPTIONS.update,
         "DELETE": SUBSCRIPTIONS.delete,
     },
+    ("csourceRegistrations",): {"POST": sources.create, "GET": sources.query},
+    ("csourceRegistrations", "{id}"): {
+        "GET": sources.retrieve,
+        "PATCH": sources.update,
+        "DELETE": sources.delete,
+    },
+    ("csourceSubscriptions",): {"POST": REGISTRATIONS.create, "GET": REGISTRATIONS.query},
+    ("csourceSubscriptions", "{id}"): {
+        "GET": REGISTRATIONS.retrieve,
+        "PATCH": REGISTRATIONS.update,
+        "DELETE": REGISTRATIONS.delete,
+    },
     ("types",): {"GET": discovery.types},
     ("types", "{type}"): {"GET": discovery.one_type},
     ("attributes",): {"GET": discovery.attributes},
@@ -70,6 +85,14 @@ ROUTES: dict[tuple[str, ...], dict[str, Handler]] = {
 _BY_LENGTH: dict[int, list[tuple[tuple[str, ...], dict[str, Handler]]]] = {}
 for _pattern, _methods in ROUTES.items():
     _BY_LENGTH.setdefault(len(_pattern), []).append((_pattern, _methods))
+
+
+#: handlers that answer from here only, and those that answer with sources too
+SPREAD: dict[Handler, Handler] = {
+    consumption.retrieve: reading.retrieve,
+    consumption.query: reading.query,
+    consumption.query_by_post: reading.query_by_post,
+}
 
 
 def find(path: str, method: str) -> tuple[Handler, list[str]]:
@@ -109,6 +132,9 @@ class NgsiLd:
     async def _answer(self, request: Request) -> Answer:
         try:
             handler, variables = find(_raw_path(request.scope), request.method)
+            federation = self._face.federation
+            if federation is not None and federation.registry.any:
+                handler = SPREAD.get(handler, handler)
             return await handler(self._face, request, *variables)
         except CityError as error:
             return problem_answer(error)

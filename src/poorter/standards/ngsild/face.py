@@ -26,6 +26,7 @@ from poorter.store.contract import Change, Committed, Op, Store, StoredEntity
 from poorter.store.recording import Recorder
 
 if TYPE_CHECKING:
+    from poorter.standards.ngsild.sources.federation import Federation
     from poorter.standards.ngsild.subscriptions.engine import Engine
 
 LD_JSON = b"application/ld+json"
@@ -93,6 +94,7 @@ class Face:
         self._uses = uses
         self.recorder = recorder
         self.engine: Engine | None = None
+        self.federation: Federation | None = None
 
     def permit(self, request: Request, action: Action) -> tuple[Caller, Permit]:
         """Who asks and what they may. Raises Unauthenticated, TooMany, Denied."""
@@ -123,6 +125,13 @@ class Face:
         if self.engine is None:
             raise Unavailable("subscriptions are not there yet: ask again in a moment")
         return self.engine
+
+    @property
+    def sources(self) -> Federation:
+        """The sources of this city. Raises Unavailable before they are there."""
+        if self.federation is None:
+            raise Unavailable("context sources are not there yet: ask again in a moment")
+        return self.federation
 
     def own(self, action: Action) -> Permit:
         """For what apps registered, subscribed and hosted: records of the platform itself."""
@@ -177,6 +186,8 @@ class Face:
 
     def _media(self, request: Request) -> bool:
         """Whether the @context comes by Link. Raises NoSuchMedia, Invalid where it comes twice."""
+        if request.header(b"content-type") is None:
+            raise Misplaced("the Content-Type header is missing")
         media = (request.header(b"content-type") or "").partition(";")[0].strip().lower()
         if media not in ("application/json", "application/ld+json", "application/merge-patch+json"):
             raise NoSuchMedia("send application/json or application/ld+json")

@@ -32,6 +32,32 @@ class Misplaced(Invalid):
     """The request as such is wrong (method, media type), not the data in it."""
 
 
+class Clash(Conflict):
+    """Another part of the system stands in the way: a registration, or what is held here."""
+
+    title = "This conflicts with what is there"
+
+
+class SourceFailed(Unavailable):
+    """The one source that has all of it did not do it: no answer (504), a wrong one (502)."""
+
+    status = 502
+    title = "A context source failed"
+
+
+class SourceSilent(SourceFailed):
+    """It did not answer in time."""
+
+    status = 504
+
+
+class Loop(SourceFailed):
+    """The one source that has all of it would ask this city (CIM 009, 6.3.17)."""
+
+    status = 508
+    title = "Loop detected"
+
+
 class NoSuchForm(Misplaced):
     """The answer can't be given in any form that the request accepts."""
 
@@ -59,6 +85,7 @@ _TYPES: tuple[tuple[type[CityError], str], ...] = (
     (TooLarge, "BadRequestData"),
     (Invalid, "BadRequestData"),
     (NotFound, "ResourceNotFound"),
+    (Clash, "Conflict"),
     (Conflict, "AlreadyExists"),
     (Unsupported, "OperationNotSupported"),
 )

@@ -138,7 +138,7 @@ class Delivery:
             try:
                 await self._send(box.endpoint, body, {**headers, "Poorter-Sequence": str(number)})
             except CityError as wrong:
-                counts.failed += 1
+                counts.failed += pause_s == 0.0  # once a notification, however often it is tried
                 counts.failure_us = self._clock.now_us()
                 counts.reason = wrong.detail
                 continue

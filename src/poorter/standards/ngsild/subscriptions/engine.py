@@ -70,8 +70,11 @@ class Engine(Keeping):
         self._watch.stop()
         await super().stop()
 
-    def _began(self, sub: Subscription) -> None:
-        self._index.put(sub)
+    def _began(self, sub: Subscription, told: bool) -> None:
+        if sub.every_s is None:
+            self._index.put(sub)
+        else:
+            self._index.remove(sub.id)
         self._watch.types = self._index.types
 
     def _ended(self, sub_id: str) -> None:

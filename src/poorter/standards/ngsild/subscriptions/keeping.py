@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -80,12 +80,12 @@ class Keeping:
         if self._tasks:
             await self._write_counts()
 
-    def _began(self, sub: Subscription) -> None:
-        """A subscription that is not by time begins, or has a new form."""
+    def _began(self, sub: Subscription, told: bool) -> None:
+        """One begins, or has a new form; `told`: it ran before, in an earlier process."""
         raise NotImplementedError
 
     def _ended(self, sub_id: str) -> None:
-        """A subscription is over, or goes on by time."""
+        """One is over."""
         raise NotImplementedError
 
     def _periodic(self, sub_id: str) -> Make:
@@ -132,10 +132,8 @@ class Keeping:
         self._subs[sub.id] = sub
         self._urls[sub.id] = url
         self._delivery.open(sub.id, sub.endpoint, counts)
-        if sub.every_s is None:
-            self._began(sub)
-        else:
-            self._ended(sub.id)
+        self._began(sub, counts is not None)
+        if sub.every_s is not None:
             self._next_us[sub.id] = self._clock.now_us() + round(sub.every_s * SECOND_US)
 
     def remove(self, sub_id: str) -> None:
@@ -169,7 +167,11 @@ class Keeping:
             return None
 
     def _message(
-        self, sub: Subscription, data: list[dict[str, Any]], trace: Trace | None = None
+        self,
+        sub: Subscription,
+        data: list[dict[str, Any]],
+        trace: Trace | None = None,
+        more: Mapping[str, Any] | None = None,
     ) -> Made:
         headers: dict[str, str] = {}
         link = context_link(sub, self._urls.get(sub.id, ""))
@@ -177,7 +179,8 @@ class Keeping:
             headers["Link"] = link
         if trace is not None:
             headers["traceparent"] = trace.header()
-        return _encode(notification(sub, data, self._clock.now_us(), self.notice)), headers
+        message = notification(sub, data, self._clock.now_us(), self.notice)
+        return _encode({**message, **(more or {})}), headers
 
     # -- by time -------------------------------------------------------------------------------
 

@@ -226,7 +226,9 @@ def _selector(one: dict[str, Any], said: Any) -> dict[str, Any]:
 def _counted(counts: Counts) -> dict[str, Any]:
     if counts.last_us is None:
         return {}
-    shown: dict[str, Any] = {"timesSent": counts.sent, "timesFailed": counts.failed}
+    shown: dict[str, Any] = {"timesSent": counts.sent}
+    if counts.failed:
+        shown["timesFailed"] = counts.failed
     for name, at_us in (
         ("lastNotification", counts.last_us),
         ("lastSuccess", counts.success_us),

@@ -1,0 +1,461 @@
+# SPDX-License-Identifier: EUPL-1.2
+"""Retrieve and query over sources (CIM 009, 4.3.6.7, 5.7.1, 5.7.2). What sources give is laid over
+the store for this one request; the handlers for what is here then answer as they always do, so
+gate, filters, projections, orders and pages hold alike for what comes from elsewhere."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, cast
+from urllib.parse import quote
+
+from poorter.city.errors import CityError, Invalid, NotFound
+from poorter.city.query import Query, Selector
+from poorter.gate.permit import Permit, TypeRule
+from poorter.standards.http.asgi import Answer, Request, parse_json
+from poorter.standards.http.outgoing import Reply
+from poorter.standards.ngsild import consumption
+from poorter.standards.ngsild.context import Context
+from poorter.standards.ngsild.face import Face
+from poorter.standards.ngsild.grammar import parse_q
+from poorter.standards.ngsild.params import flag, names_in, types_of
+from poorter.standards.ngsild.problem import problem_answer
+from poorter.standards.ngsild.projection import parse_projection
+from poorter.standards.ngsild.selecting import from_body, parse_which
+from poorter.standards.ngsild.sources.asking import ASKED_MAX, Fault, Way, all_within, warning
+from poorter.standards.ngsild.sources.held import hold
+from poorter.standards.ngsild.sources.matching import Sought, fitting, names_in_condition
+from poorter.standards.ngsild.sources.model import Registration
+from poorter.standards.ngsild.sources.overlay import Overlay
+from poorter.standards.ngsild.sources.received import (
+    Received,
+    from_here,
+    held_to,
+    merged,
+    read_entity,
+)
+from poorter.store.contract import Store, StoredEntity
+
+PAGE = 1000  # entities asked of a source at once
+PAGES_MAX = 5
+_FILTERS = ("q", "georel", "geometry", "coordinates", "geoproperty", "scopeQ", "expandValues")
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked of sources. `urn`: one entity only; `params`: as they came; `split`: parts of
+    an entity may lie in several places, so nothing is filtered before they are together."""
+
+    query: Query
+    params: Mapping[str, str]
+    context: Context
+    urn: str | None = None
+    by_post: bool = False
+    names: frozenset[str] = frozenset()  # attributes wanted; none: all
+    split: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What of a question goes to one source: types and attributes, none for all."""
+
+    registration: Registration
+    giving: Permit
+    types: tuple[str, ...]
+    names: frozenset[str]
+
+
+async def retrieve(face: Face, request: Request, urn: str) -> Answer:
+    """GET /entities/{id} over all sources that may have it."""
+    _, permit = face.permit(request, "read")
+    given = request.query()
+    if flag(given, "local"):
+        return await consumption.retrieve(face, request, urn)
+    context = await face.context(request)
+    types = types_of(given["type"], context) if given.get("type") else ()
+    asked = Query(ids=(urn,), selectors=(Selector(types, (urn,)),))
+    question = Question(asked, given, context, urn, names=_wanted(given, context, asked))
+    return await _over(
+        face, request, permit, context, question, lambda f: consumption.retrieve(f, request, urn)
+    )
+
+
+async def query(face: Face, request: Request) -> Answer:
+    """GET /entities over all sources that may have some of it."""
+    _, permit = face.permit(request, "read")
+    given = request.query()
+    if flag(given, "local"):
+        return await consumption.query(face, request)
+    context = await face.context(request)
+    asked = parse_which(given, context)
+    question = Question(
+        asked, given, context, names=_wanted(given, context, asked), split=_split(given)
+    )
+    return await _over(
+        face, request, permit, context, question, lambda f: consumption.query(f, request)
+    )
+
+
+async def query_by_post(face: Face, request: Request) -> Answer:
+    """POST /entityOperations/query over all sources that may have some of it."""
+    _, permit = face.permit(request, "read")
+    held = await hold(request)
+    in_url = held.query()
+    if flag(in_url, "local"):
+        return await consumption.query_by_post(face, held)
+    doc, context = await face.document(held)
+    given, selectors = from_body(doc, context)
+    given = {**in_url, **given}
+    asked = parse_which(given, context, selectors)
+    question = Question(
+        asked, given, context, None, True, _wanted(given, context, asked), _split(given)
+    )
+    return await _over(
+        face, held, permit, context, question, lambda f: consumption.query_by_post(f, held)
+    )
+
+
+def _split(given: Mapping[str, str]) -> bool:
+    return flag(given, "splitEntities")
+
+
+def _wanted(given: Mapping[str, str], context: Context, asked: Query) -> frozenset[str]:
+    """The attributes that an answer can do with, and those it is filtered by; none for all."""
+    names: frozenset[str] = frozenset()
+    if given.get("attrs"):
+        names = frozenset(names_in(given["attrs"], context))
+    elif given.get("pick"):
+        names = frozenset(parse_projection(given["pick"], context, "pick").attributes)
+    if not names or given.get("orderBy") or given.get("join"):
+        return frozenset()
+    place = frozenset((asked.geo.attribute,)) if asked.geo else frozenset()
+    return names | names_in_condition(asked.condition) | place
+
+
+async def _over(
+    face: Face,
+    request: Request,
+    permit: Permit,
+    context: Context,
+    question: Question,
+    answer: Callable[[Face], Awaitable[Answer]],
+) -> Answer:
+    """The answer of the local handler, with what sources gave laid over the store."""
+    way = Way(face.sources, request, context)
+    shares = _shares(face, permit, question, context)
+    if not shares:
+        return await answer(face)
+    if question.params.get("orderBy"):  # 4.23.1: of a single broker only
+        raise Invalid("what comes from several sources has no order: leave it out, or local=true")
+    question = replace(question, split=question.split or any(one.names for one in shares))
+    asked = shares[:ASKED_MAX]
+    results = await all_within([_ask(face, way, one, question) for one in asked])
+    warnings = [
+        warning(one.registration, fault)
+        for one, (_, faults) in zip(asked, map(_apart, results), strict=True)
+        for fault in faults
+    ]
+    warnings += [
+        warning(one.registration, Fault(199, f"over {ASKED_MAX} sources", 504))
+        for one in shares[ASKED_MAX:]
+    ]
+    parts = [(one, _apart(result)[0]) for one, result in zip(asked, results, strict=True)]
+    found = _together(face, permit, parts)
+    over = copy.copy(face)
+    over.store = cast(Store, Overlay(face.store, found))  # it hands on what it hasn't of its own
+    try:
+        given = await answer(over)
+    except CityError as error:
+        given = problem_answer(error)
+    return replace(given, headers=(*given.headers, *warnings))
+
+
+def _apart(result: Any) -> tuple[list[Received], list[Fault]]:
+    return ([], [result]) if isinstance(result, Fault) else result
+
+
+# -- what goes to whom ---------------------------------------------------------------------------
+
+
+def _shares(face: Face, permit: Permit, question: Question, context: Context) -> list[Share]:
+    """The sources that may have something, as far as the gate lets the question reach them."""
+    csf = question.params.get("csf")
+    asked = question.query
+    sought = Sought(
+        selectors=asked.selectors or _selectors(asked),
+        names=question.names,
+        filter=parse_q(csf, context) if csf else None,
+    )
+    operations = {"retrieveEntity", "queryEntity", "queryBatch"}
+    if question.urn is None:
+        operations.discard("retrieveEntity")
+    found: list[Share] = []
+    registry = face.sources.registry
+    for one in registry.running():
+        parts = fitting(one, sought) if operations & one.operations else ()
+        giving = registry.may(one) if parts else None
+        if giving is None:
+            continue
+        seeing = registry.may_see(one)
+        names = frozenset().union(*(part.names for part in parts))
+        if any(not part.names for part in parts):
+            names = frozenset()
+        types = {name for part in parts for entity in part.entities for name in entity.types}
+        if any(not part.entities for part in parts) or any(
+            not entity.types for part in parts for entity in part.entities
+        ):
+            types = set()
+        share = narrow(one, giving, seeing, permit, _types_asked(asked), types, names)
+        if share is not None:
+            found.append(share)
+    return found
+
+
+def _selectors(asked: Query) -> tuple[Selector, ...]:
+    sets = asked.type_sets or tuple((name,) for name in asked.types)
+    if not (sets or asked.ids or asked.id_pattern):
+        return ()
+    return (Selector(sets, asked.ids, asked.id_pattern),)
+
+
+def _types_asked(asked: Query) -> set[str]:
+    if asked.types:
+        return set(asked.types)
+    sets = [names for one in asked.selectors for names in one.type_sets] + list(asked.type_sets)
+    return {name for names in sets for name in names}
+
+
+def narrow(
+    registration: Registration,
+    giving: Permit,
+    seeing: Permit | None,
+    permit: Permit,
+    asked: set[str],
+    types: set[str],
+    names: frozenset[str],
+) -> Share | None:
+    """What of a question a source may be told: types and attributes that the caller may read, that
+    the one who registered the source may write here, and, where it is personal data, read too."""
+    wanted = asked & types if asked and types else asked or types
+    if not wanted:
+        return Share(registration, giving, (), names)
+    kept: list[str] = []
+    open_names: set[str] | None = set()
+    for name in sorted(wanted):
+        mine, theirs = permit.rule(name), giving.rule(name)
+        if mine is None or theirs is None:
+            continue
+        personal = mine.personal or theirs.personal
+        if personal and (seeing is None or seeing.rule(name) is None):
+            continue
+        kept.append(name)
+        some = _names_open(mine, theirs, names)
+        open_names = None if some is None or open_names is None else open_names | some
+    if not kept or open_names == set():
+        return None
+    return Share(registration, giving, tuple(kept), frozenset(open_names or ()))
+
+
+def _names_open(mine: TypeRule, theirs: TypeRule, names: frozenset[str]) -> set[str] | None:
+    """The attributes of a type that both rules open, of those registered; None for all."""
+    if names:
+        return {name for name in names if mine.covers(name) and theirs.covers(name)}
+    limits = [rule.attributes for rule in (mine, theirs) if rule.attributes is not None]
+    if not limits:
+        return None
+    some = frozenset.intersection(*limits)
+    return {name for name in some if mine.covers(name) and theirs.covers(name)}
+
+
+# -- asking --------------------------------------------------------------------------------------
+
+
+async def _ask(
+    face: Face, way: Way, share: Share, question: Question
+) -> tuple[list[Received], list[Fault]]:
+    """What one source has; faults are told apart from having nothing."""
+    registration = share.registration
+    closed = way.closed(registration)
+    if closed is not None:
+        return [], [closed]
+    try:
+        spoken = await way.spoken(registration)
+        if question.urn is not None and "retrieveEntity" in registration.operations:
+            params = _params(share, question, spoken, with_ids=False)
+            path = f"/entities/{quote(question.urn, safe=':')}"
+            reply = await way.ask(registration, "GET", path, params, spoken)
+            return await _read(face, share, question, spoken, reply)
+        return await _pages(face, way, share, question, spoken)
+    except CityError as wrong:
+        return [], [Fault(111, wrong.detail[:100], 502)]
+
+
+async def _pages(
+    face: Face, way: Way, share: Share, question: Question, spoken: Context
+) -> tuple[list[Received], list[Fault]]:
+    found: dict[str, Received] = {}
+    operations = share.registration.operations
+    by_post = "queryBatch" in operations and (question.by_post or "queryEntity" not in operations)
+    for page in range(PAGES_MAX):
+        place = {"limit": str(PAGE)} | ({"offset": str(page * PAGE)} if page else {})
+        params = _params(share, question, spoken, with_ids=True)
+        if by_post:
+            reply = await way.ask(
+                share.registration,
+                "POST",
+                "/entityOperations/query",
+                {**place, "options": "sysAttrs"},
+                spoken,
+                _query_body(params),
+            )
+        else:
+            reply = await way.ask(
+                share.registration, "GET", "/entities", {**params, **place}, spoken
+            )
+        some, faults = await _read(face, share, question, spoken, reply)
+        fresh = [one for one in some if one.urn not in found]
+        found.update((one.urn, one) for one in fresh)
+        if faults or not fresh or _sent(reply) < PAGE:
+            return list(found.values()), faults
+    return list(found.values()), [Fault(199, f"over {PAGE * PAGES_MAX} entities", 504)]
+
+
+def _sent(reply: Reply | Fault) -> int:
+    """How many entities an answer held, whatever they were worth."""
+    if isinstance(reply, Fault) or reply.status != 200:
+        return 0
+    doc = parse_json(reply.body)
+    return len(doc) if isinstance(doc, list) else 1
+
+
+def _params(share: Share, question: Question, spoken: Context, with_ids: bool) -> dict[str, str]:
+    """The question in the words of a source, no wider than its share."""
+    params: dict[str, str] = {}
+    types = [spoken.compact(name) for name in share.types]
+    if types:
+        params["type"] = ",".join(types)
+    if with_ids:
+        params |= _ids(share, question)
+    names = (
+        share.names & question.names
+        if share.names and question.names
+        else (share.names or question.names)
+    )
+    if names:
+        params["attrs"] = ",".join(sorted(spoken.compact(name) for name in names))
+    if with_ids and not question.split and spoken is question.context:
+        params |= {n: question.params[n] for n in _FILTERS if question.params.get(n)}
+    if share.registration.local_only:
+        params["local"] = "true"
+    params["options"] = "sysAttrs"
+    return params
+
+
+def _ids(share: Share, question: Question) -> dict[str, str]:
+    """The ids or the pattern that the question and the registration have in common."""
+    asked = [urn for one in question.query.selectors for urn in one.ids] or question.query.ids
+    entities = [e for part in share.registration.information for e in part.entities]
+    if asked:
+        kept = [
+            urn
+            for urn in dict.fromkeys(asked)
+            if share.registration.names_of(urn, share.types or None) is not None
+        ]
+        return {"id": ",".join(kept)}
+    if entities and all(entity.id is not None for entity in entities):
+        return {"id": ",".join(dict.fromkeys(entity.id or "" for entity in entities))}
+    if question.query.id_pattern:
+        return {"idPattern": question.query.id_pattern}
+    patterns = {entity.pattern for entity in entities}
+    if len(patterns) == 1 and entities and entities[0].id is None and entities[0].pattern:
+        return {"idPattern": entities[0].pattern}
+    return {}
+
+
+def _query_body(params: Mapping[str, str]) -> dict[str, Any]:
+    """A Query document (5.2.23) that asks the same."""
+    selector: dict[str, Any] = {}
+    for name in ("type", "id", "idPattern"):
+        if name in params:
+            selector[name] = params[name]
+    if "," in selector.get("id", ""):
+        selector["id"] = selector["id"].split(",")
+    body: dict[str, Any] = {"type": "Query"}
+    if selector:
+        body["entities"] = [selector]
+    if "attrs" in params:
+        body["attrs"] = params["attrs"].split(",")
+    for name in ("q", "scopeQ"):
+        if name in params:
+            body[name] = params[name]
+    geo = {
+        n: params[n] for n in ("georel", "geometry", "coordinates", "geoproperty") if n in params
+    }
+    return {**body, "geoQ": geo} if geo else body
+
+
+async def _read(
+    face: Face, share: Share, question: Question, spoken: Context, reply: Reply | Fault
+) -> tuple[list[Received], list[Fault]]:
+    """The entities of an answer, as far as the source may give them."""
+    if isinstance(reply, Fault):
+        return [], [reply]
+    if reply.status == 404:
+        return [], []
+    if reply.status == 508:
+        return [], [Fault(199, "the request went in a circle", 508)]
+    if reply.status != 200:
+        return [], [Fault(299, f"it answers {reply.status}", reply.status)]
+    now_us = face.clock.now_us()
+    ids = frozenset((question.urn,)) if question.urn is not None else None
+    found: list[Received] = []
+    try:
+        doc = parse_json(reply.body) if reply.body else []
+        if question.urn is not None and isinstance(doc, list) and len(doc) > 1:
+            raise Invalid("one entity was asked for")
+        for one in doc if isinstance(doc, list) else [doc]:
+            context = await _context_of(face, one, reply, spoken)
+            received = read_entity(one, context, now_us)
+            if received is None:
+                continue
+            held = held_to(received, share.registration, share.giving, ids)
+            if held is not None:
+                found.append(held)
+    except CityError as wrong:
+        return [], [Fault(111, f"its answer can't be read: {wrong.detail}"[:150], 502)]
+    return found, []
+
+
+async def _context_of(face: Face, doc: Any, reply: Reply, spoken: Context) -> Context:
+    """The @context of an entity in an answer: inside it, or that in which was asked."""
+    inline = doc.get("@context") if isinstance(doc, dict) else None
+    return spoken if inline is None else await face.contexts.of(inline)
+
+
+# -- together ------------------------------------------------------------------------------------
+
+
+def _together(
+    face: Face, permit: Permit, parts: Iterable[tuple[Share, list[Received]]]
+) -> dict[str, StoredEntity]:
+    """Entities that sources have a part in, each with what is here."""
+    main: dict[str, list[Received]] = {}
+    auxiliary: dict[str, list[Received]] = {}
+    for share, received in parts:
+        into = auxiliary if share.registration.mode == "auxiliary" else main
+        for one in received:
+            into.setdefault(one.urn, []).append(one)
+    found: dict[str, StoredEntity] = {}
+    now_us = face.clock.now_us()
+    for urn in main.keys() | auxiliary.keys():
+        here: list[Received] = []
+        try:
+            stored = face.store.entity(permit, urn)
+            here.append(from_here(stored, face.store.decode(stored).attributes))
+        except NotFound:
+            pass
+        # the newest word counts; where nothing tells which that is, what is here stands
+        found[urn] = merged([*here, *main.get(urn, [])], auxiliary.get(urn, []), now_us)
+    return found

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: EUPL-1.2
+"""Subscriptions to registrations (CIM 009, 5.11): kept and delivered as those to entities are; a
+message holds the registrations that fit, as far as the subscriber may see them then."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from poorter.gate.permit import Permit
+from poorter.identity.caller import Caller
+from poorter.standards.http.asgi import Request
+from poorter.standards.ngsild.face import Face
+from poorter.standards.ngsild.grammar import parse_q
+from poorter.standards.ngsild.sources.matching import Sought, fitting, parse_during
+from poorter.standards.ngsild.sources.model import Registration
+from poorter.standards.ngsild.sources.registry import Registry
+from poorter.standards.ngsild.sources.routes import RULE, enter, narrowed
+from poorter.standards.ngsild.sources.showing import show
+from poorter.standards.ngsild.subscriptions.delivery import Letter
+from poorter.standards.ngsild.subscriptions.keeping import Keeping, Made, Make
+from poorter.standards.ngsild.subscriptions.model import Subscription
+from poorter.standards.ngsild.subscriptions.routes import Book
+
+NEWLY, UPDATED, NO_MORE = "newlyMatching", "updated", "noLongerMatching"
+
+
+class Watching(Keeping):
+    """Subscriptions to registrations of one city."""
+
+    record = "registration-subscription"
+    notice = "ContextSourceNotification"
+
+    def follow(self, registry: Registry) -> None:
+        """Tell subscribers of what changes in a registry."""
+        self._registry = registry
+        registry.on_change(self._changed)
+
+    def _began(self, sub: Subscription, told: bool) -> None:
+        if not told:
+            self._delivery.put(sub.id, Letter(self._periodic(sub.id)))
+
+    def _ended(self, sub_id: str) -> None:
+        pass  # nothing here knows it but the book itself
+
+    def _changed(self, before: Registration | None, after: Registration | None) -> None:
+        now_us = self._clock.now_us()
+        for sub in self._subs.values():
+            if sub.every_s is not None or sub.status(now_us) != "active":
+                continue
+            sought = sought_of(sub)
+            was = before is not None and bool(fitting(before, sought))
+            fits = after is not None and bool(fitting(after, sought))
+            shown = after if fits else before if was else None
+            if shown is not None:
+                reason = UPDATED if was and fits else NEWLY if fits else NO_MORE
+                self._delivery.put(sub.id, Letter(self._one(sub.id, shown, reason)))
+
+    def _one(self, sub_id: str, registration: Registration, reason: str) -> Make:
+        async def make() -> Made | None:
+            return self._told(sub_id, [registration], reason)
+
+        return make
+
+    def _periodic(self, sub_id: str) -> Make:
+        async def make() -> Made | None:
+            return self._told(sub_id, self._registry.running(), NEWLY)
+
+        return make
+
+    def _told(self, sub_id: str, registrations: list[Registration], reason: str) -> Made | None:
+        sub = self._subs.get(sub_id)
+        permit = self._permit(sub) if sub is not None else None
+        if sub is None or permit is None or not _sees(permit):
+            return None
+        if sub.status(self._clock.now_us()) != "active":
+            return None
+        sought = sought_of(sub)
+        data: list[dict[str, Any]] = []
+        for one in registrations:
+            parts = fitting(one, sought)
+            if parts:
+                data.append(show(narrowed(one, parts), sub.form.context))
+        return self._message(sub, data, more={"triggerReason": reason}) if data else None
+
+
+def _sees(permit: Permit) -> bool:
+    return RULE in permit.rules
+
+
+def sought_of(sub: Subscription) -> Sought:
+    """What a subscription to registrations looks for (5.11.2.4, 5.12)."""
+    notified = sub.form.only or frozenset()
+    csf = sub.doc.get("csf")
+    during = sub.doc.get("temporalQ")
+    return Sought(
+        selectors=sub.selectors,
+        names=sub.watched | notified if notified else frozenset(),
+        geo=sub.query.geo,
+        scopes=sub.query.scopes,
+        during=parse_during(during) if during else None,
+        filter=parse_q(csf, sub.context) if csf else None,
+    )
+
+
+def _watching(face: Face) -> Keeping:
+    return face.sources.watching
+
+
+def _reader(face: Face, request: Request) -> Caller:
+    return enter(face, request, "read")[0]
+
+
+#: subscriptions to registrations
+REGISTRATIONS = Book("/ngsi-ld/v1/csourceSubscriptions", _watching, _reader)
