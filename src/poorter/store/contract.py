@@ -537,8 +537,9 @@ class Store(Protocol):
         """The line behind a leaf; NotFound when it is no line about a person."""
         ...
 
-    def heads(self, permit: Permit) -> Heads:
-        """The last line of every data subject at this moment. Reads them all: it may be slow."""
+    def heads(self, permit: Permit, size: int | None = None) -> Heads:
+        """The last line of every data subject among the first `size` leaves (None: of all there
+        are now). Reads them all: it may be slow."""
         ...
 
     def leaf_payload(self, permit: Permit, index: int) -> bytes:

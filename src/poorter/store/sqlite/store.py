@@ -282,14 +282,18 @@ class SqliteStore:
             raise NotFound(f"leaf {index} is no line about a person")
         return c.StoredLine(index, found[0][0], unpack_kept(found[0][1]))
 
-    def heads(self, permit: Permit) -> c.Heads:
-        """The last line of every data subject, as of one moment."""
+    def heads(self, permit: Permit, size: int | None = None) -> c.Heads:
+        """The last line of every data subject among the first `size` leaves."""
         self._check_leaf(permit)
         connection = self._reader()
         with connection:  # one reading transaction: size and heads belong together
-            (size,) = next(connection.execute("SELECT coalesce(max(idx) + 1, 0) FROM leaf"))
+            if size is None:
+                found: Any = next(connection.execute("SELECT coalesce(max(idx) + 1, 0) FROM leaf"))
+                (size,) = found
             heads: Any = connection.execute(
-                "SELECT subject, max(seq), leaf FROM line GROUP BY subject ORDER BY subject"
+                "SELECT subject, max(seq), leaf FROM line WHERE leaf < ? "
+                "GROUP BY subject ORDER BY subject",
+                (size,),
             ).fetchall()
         return c.Heads(size, heads)
 
