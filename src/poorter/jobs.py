@@ -20,6 +20,7 @@ from poorter.systems.shape import Indicator, Job, System
 log = logging.getLogger(__name__)
 LEDGER_S = 0.5
 WITNESSES_S = 5.0
+MAPS_S = 60.0  # looks whether the day has its map
 OUTCOMES_S = 5.0
 CLEANING_S = 600.0
 INDICATORS_S = 60.0
@@ -39,6 +40,7 @@ class Jobs:
         """Start on the running event loop."""
         running = self._running
         self._every(LEDGER_S, "ledger", lambda: record_uses(running))
+        self._every(MAPS_S, "maps", running.insight.write_map)
         if running.collecting is not None:
             self._every(WITNESSES_S, "witnesses", running.collecting.step)
         self._every(OUTCOMES_S, "outcomes", lambda: _measured(running))

@@ -25,7 +25,7 @@ from poorter.identity.services import SERVICES, Service
 from poorter.ledger.sealing import LineKeys
 from poorter.ledger.sequencer import Sequencer
 from poorter.ledger.spool import Spool
-from poorter.ledger.trust import parse_trust
+from poorter.ledger.trust import log_lines, parse_trust
 from poorter.standards.http.outgoing import Outgoing
 from poorter.standards.ngsild.sources.federation import Federation
 from poorter.standards.ngsild.subscriptions.engine import Engine
@@ -33,6 +33,7 @@ from poorter.standards.oidc.client import RelyingParty
 from poorter.standards.oidc.provider import Provider
 from poorter.standards.witnessing.collecting import Collecting
 from poorter.store.contract import Store
+from poorter.store.insight import Insight
 from poorter.store.policy import PolicyStore
 from poorter.store.recording import Recorder
 from poorter.store.sqlite import open_store
@@ -59,6 +60,7 @@ class Running:
     registry: Registry
     uses: Uses
     recorder: Recorder
+    insight: Insight
     credentials: Credentials
     decisions: Decisions
     objections: Objections
@@ -95,6 +97,13 @@ class Running:
     def subject_of(self, named: str, wall: str) -> str:
         """What a wall calls the person whom a number, or another name, stands for."""
         return self.store.subject_of(named, wall)
+
+    def trust_text(self) -> str:
+        """The policy by which others can verify this ledger: its keys, its witnesses, how many."""
+        if self.config.ledger_trust is not None:
+            return self.config.ledger_trust.read_text("utf-8")
+        ring = [e.public() for e in read_ring(self.config.paths_keys) if e.use == "ledger"]
+        return "\n".join([*log_lines(ring), "quorum none", ""])
 
     def city_of(self, system: System) -> LocalCity:
         """The handle that a system works with."""
@@ -185,6 +194,14 @@ def _wire(config: Config, store: WalledStore) -> Running:
         return running.office_of(name)
 
     uses = Uses()
+    line_keys = LineKeys(config.paths_keys)
+    sequencer = Sequencer(
+        config.paths_data / LEDGER_FOLDER,
+        leaves,
+        load_key(config.paths_keys, "ledger"),
+        ledger_keys,
+        clock,
+    )
     running = Running(
         config=config,
         clock=clock,
@@ -197,7 +214,7 @@ def _wire(config: Config, store: WalledStore) -> Running:
             gate,
             uses,
             clock,
-            LineKeys(config.paths_keys),
+            line_keys,
             Spool(config.paths_spool),
             config.ledger_origin,
             store.subject_of,
@@ -205,13 +222,8 @@ def _wire(config: Config, store: WalledStore) -> Running:
         credentials=Credentials(),
         decisions=decisions,
         objections=Objections(store, gate, clock, office_of),
-        sequencer=Sequencer(
-            config.paths_data / LEDGER_FOLDER,
-            leaves,
-            load_key(config.paths_keys, "ledger"),
-            ledger_keys,
-            clock,
-        ),
+        insight=Insight(store, gate, line_keys, sequencer, clock),
+        sequencer=sequencer,
         stream=LocalStream(store),
         outgoing=outgoing,
         systems=systems,

@@ -10,11 +10,19 @@ from pathlib import Path
 
 from poorter.city.errors import Invalid, Unavailable
 from poorter.cli.witness import read_trust
-from poorter.config import read_config
+from poorter.config import FILE, read_config
 from poorter.identity.keys import PublicPair, read_ring
 from poorter.ledger import receipt
+from poorter.ledger.checkpoint import Checkpoint, verify_checkpoint
+from poorter.ledger.evidence import (
+    LIMITS,
+    outcomes_by_trace,
+    read_evidence,
+    verify_evidence,
+)
+from poorter.ledger.lines import with_outcome
 from poorter.ledger.mirror import Mirror
-from poorter.ledger.trust import log_lines
+from poorter.ledger.trust import log_lines, parse_trust
 from poorter.ledger.verify import Finding, verify_ledger
 from poorter.running import LEDGER_FOLDER
 
@@ -90,31 +98,83 @@ def _print(findings: Iterable[Finding]) -> None:
         print(f"{where}: {finding.what}")
 
 
-def verify_receipt(arguments: argparse.Namespace) -> int:
-    """Verify one receipt with nothing but the city's public keys."""
-    folder = arguments.keys.parent if arguments.keys else None
-    origin = arguments.origin
-    if folder is None or origin is None:
-        config = read_config(arguments.city)
-        folder = folder or config.paths_keys
-        origin = origin or config.ledger_origin
+def verify_file(arguments: argparse.Namespace) -> int:
+    """Verify a receipt, or what a resident took home, with nothing but public keys."""
     try:
-        text = arguments.file.read_text("utf-8")
+        data = arguments.file.read_bytes()
+        text = data.decode("utf-8")
     except (OSError, UnicodeDecodeError) as wrong:
         raise Invalid(f"{arguments.file} can't be read as text: {wrong}") from None
+    if text.lstrip().startswith("{"):
+        return _evidence(data, arguments)
+    check, _ = _checking(arguments, None)
     try:
-        shown = receipt.verify_receipt(text, _ledger_keys(folder), origin)
+        shown = receipt.read_receipt(text, check)
     except ValueError as wrong:
         print(f"not proven: {wrong}")
         return 2
-    at = datetime.fromtimestamp(shown.leaf.at_us / 1e6, UTC).isoformat(timespec="seconds")
-    print(f"proven: leaf {shown.index} of {shown.checkpoint.size}, {shown.leaf.type}, {at}")
+    print(f"proven: leaf {shown.index} of {shown.checkpoint.size}, {shown.leaf.type}, ", end="")
+    print(_clock(shown.leaf.at_us / 1e6))
     print(
         f"  {shown.leaf.processor} {shown.leaf.purpose} {shown.leaf.subject_of}: "
         f"{shown.leaf.action} {shown.leaf.outcome}"
     )
     print("This proves that the line stands in the ledger. It can't prove that nobody copied data.")
     return 0
+
+
+def _evidence(data: bytes, arguments: argparse.Namespace) -> int:
+    try:
+        found = read_evidence(data)
+        check, whose = _checking(arguments, found.trust)
+        shown = verify_evidence(found, check)
+    except ValueError as wrong:
+        print(f"not proven: {wrong}")
+        return 2
+    ended = outcomes_by_trace(found)
+    for index, doc in shown.opened:
+        doc = with_outcome(doc, [ended[doc["trace_id"]]] if doc["trace_id"] in ended else [])
+        by = doc.get("resource", {}).get("attributes", {}).get("service.name", "")
+        print(
+            f"leaf {index}: {_clock(doc['start_time'] / 1e3)}  {doc['name']} ({by}) {doc['status']}"
+        )
+    for index, until in shown.closed:
+        when = "it is erased" if until == "erased" else f"it opens on {until}"
+        print(f"leaf {index}: a line that is counted and not shown: {when}")
+    for one in shown.wrong:
+        where = "the file" if one.index is None else f"leaf {one.index}"
+        print(f"WRONG, {where}: {one.what}")
+    for word in shown.checked:
+        print(f"checked: {word}")
+    for word in (*shown.open_ends, *whose, *LIMITS):
+        print(f"not checked: {word}")
+    print("not proven" if shown.wrong else "proven")
+    return 2 if shown.wrong else 0
+
+
+def _checking(
+    arguments: argparse.Namespace, in_file: str | None
+) -> tuple[Callable[[bytes], Checkpoint], list[str]]:
+    """By which keys a checkpoint is believed, and what that leaves open."""
+    if arguments.trust is not None:
+        trust = read_trust(arguments.trust)
+        return lambda note: trust.verify(note).checkpoint, []
+    if in_file is not None and arguments.keys is None and not (arguments.city / FILE).exists():
+        trust = parse_trust(in_file)
+        told = "whose the keys are: they came with the file (give --trust or --keys)"
+        return lambda note: trust.verify(note).checkpoint, [told]
+    folder = arguments.keys.parent if arguments.keys else None
+    origin = arguments.origin
+    if folder is None or origin is None:
+        config = read_config(arguments.city)
+        folder = folder or config.paths_keys
+        origin = origin or config.ledger_origin
+    ring = _ledger_keys(folder)
+    return lambda note: verify_checkpoint(note, ring, origin), ["whether witnesses saw it"]
+
+
+def _clock(at_s: float) -> str:
+    return datetime.fromtimestamp(at_s, UTC).isoformat(timespec="seconds")
 
 
 def _ledger_keys(folder: Path) -> list[PublicPair]:

@@ -169,7 +169,10 @@ def _ledger_verbs(verbs: Verbs) -> None:
     )
     of.add_argument("--host", default="127.0.0.1", help="run: address to listen on")
     of.add_argument("--port", type=int, default=8100, help="run: port to listen on")
-    verify = _verb(verbs, "verify", "Verify a receipt offline.", ledger.verify_receipt)
-    verify.add_argument("file", type=Path, help="the receipt")
+    text = "Verify a receipt, or what a resident took home, offline."
+    verify = _verb(verbs, "verify", text, ledger.verify_file)
+    verify.add_argument("file", type=Path, help="the receipt (.tlog-proof) or the evidence (.json)")
+    text = "keys and witnesses to believe (tlog-policy; see ledger keys)"
+    verify.add_argument("--trust", type=Path, metavar="FILE", help=text)
     verify.add_argument("--keys", type=Path, help="the city's public keys (keys/ring.json)")
     verify.add_argument("--origin", help="name of the ledger, instead of that in city.toml")

@@ -29,6 +29,11 @@ FORMAT = "poorter.evidence/1"
 EVIDENCE_BYTES_MAX = 64 * 1024 * 1024
 #: lines of one person in one file; what is older or newer is asked for separately
 EVIDENCE_LINES_MAX = 5000
+#: what no ledger can show
+LIMITS = (
+    "whether somebody copied data without asking the city: no ledger can show that",
+    "whether what a line says of the reason was true: ask the office, or object",
+)
 
 
 class Placed(msgspec.Struct, frozen=True, kw_only=True):
@@ -278,7 +283,7 @@ def texts(parts: Iterable[bytes]) -> list[str]:
     return [base64.b64encode(part).decode() for part in parts]
 
 
-def outcomes_by_trace(shown: Shown, evidence: Evidence) -> Mapping[str, dict[str, Any]]:
+def outcomes_by_trace(evidence: Evidence) -> Mapping[str, dict[str, Any]]:
     """How each trace ended, as far as the file says."""
     return {
         doc["trace_id"]: doc

@@ -197,7 +197,8 @@ class HeadMap:
 
     @property
     def _width(self) -> int:
-        return 1 << self._depth
+        width: int = 1 << self._depth
+        return width
 
     def _start(self) -> int:
         return _HEAD.size + self._width * _NODE.size

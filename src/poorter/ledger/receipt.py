@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from poorter.identity.keys import PublicPair
@@ -38,7 +38,16 @@ def make_receipt(leaf: bytes, index: int, size: int, node: Node, note: bytes) ->
 
 
 def verify_receipt(text: str, keys: Iterable[PublicPair], origin: str) -> Verified:
-    """What the receipt shows. Raises ValueError saying what is wrong with it."""
+    """What the receipt shows, by a city's own keys. Raises ValueError saying what is wrong."""
+    ring = list(keys)
+    return read_receipt(text, lambda note: verify_checkpoint(note, ring, origin))
+
+
+def read_receipt(text: str, check: Callable[[bytes], Checkpoint]) -> Verified:
+    """What the receipt shows. `check` verifies the checkpoint by keys the reader trusts.
+
+    Raises: ValueError saying what is wrong with it.
+    """
     text = text.replace("\r\n", "\n").strip() + "\n"
     if len(text) > RECEIPT_CHARS_MAX:
         raise ValueError("the receipt is too long")
@@ -56,7 +65,7 @@ def verify_receipt(text: str, keys: Iterable[PublicPair], origin: str) -> Verifi
         proof = [base64.b64decode(line, validate=True) for line in lines[3:]]
     except (binascii.Error, ValueError):
         raise ValueError("the receipt is not base64 where it must be") from None
-    checkpoint = verify_checkpoint(note.encode(), keys, origin)
+    checkpoint = check(note.encode())
     index = int(number)
     if not verify_inclusion(leaf_hash(leaf), index, checkpoint.size, proof, checkpoint.root):
         raise ValueError("the proof does not lead from the leaf to the signed root")

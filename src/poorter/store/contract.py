@@ -529,6 +529,10 @@ class Store(Protocol):
         """The lines about one data subject (by keyed name), in the order of their sequence."""
         ...
 
+    def line_count(self, permit: Permit, subject: bytes) -> int:
+        """How many lines there are about one data subject: the number of the newest."""
+        ...
+
     def traced(self, permit: Permit, trace: bytes, limit: int = 1000) -> list[int]:
         """The indices of the leaves of one trace, oldest first."""
         ...

@@ -262,6 +262,14 @@ class SqliteStore:
         )
         return [c.StoredLine(index, leaf, unpack_kept(kept)) for index, leaf, kept in rows]
 
+    def line_count(self, permit: Permit, subject: bytes) -> int:
+        """How many lines there are about one data subject."""
+        self._check_leaf(permit)
+        sql = "SELECT coalesce(max(seq), 0) FROM line WHERE subject = ?"
+        rows: Any = self._reader().execute(sql, (subject,))
+        (number,) = next(rows)
+        return int(number)
+
     def traced(self, permit: Permit, trace: bytes, limit: int = PAGE_MAX) -> list[int]:
         """The indices of the leaves of one trace, oldest first."""
         self._check_leaf(permit)
@@ -287,15 +295,14 @@ class SqliteStore:
         self._check_leaf(permit)
         connection = self._reader()
         with connection:  # one reading transaction: size and heads belong together
-            if size is None:
-                found: Any = next(connection.execute("SELECT coalesce(max(idx) + 1, 0) FROM leaf"))
-                (size,) = found
+            newest: Any = next(connection.execute("SELECT coalesce(max(idx) + 1, 0) FROM leaf"))
+            covered = int(newest[0]) if size is None else size
             heads: Any = connection.execute(
                 "SELECT subject, max(seq), leaf FROM line WHERE leaf < ? "
                 "GROUP BY subject ORDER BY subject",
-                (size,),
+                (covered,),
             ).fetchall()
-        return c.Heads(size, heads)
+        return c.Heads(covered, heads)
 
     def _check_leaf(self, permit: Permit) -> None:
         permit.check("read", self.clock.now_us())

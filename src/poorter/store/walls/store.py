@@ -47,6 +47,7 @@ class WalledStore:
         self.leaves_about = inner.leaves_about
         self.leaf_payload = inner.leaf_payload
         self.lines = inner.lines
+        self.line_count = inner.line_count
         self.line_at = inner.line_at
         self.traced = inner.traced
         self.heads = inner.heads
