@@ -26,7 +26,7 @@ CLEANING_S = 600.0
 INDICATORS_S = 60.0
 RETRY_S_MAX = 8.0
 #: kinds of records that are nothing any more once they are over
-LOGINS = ("session", "resident-session", "desk-code", "login-try")
+LOGINS = ("session", "resident-session", "desk-code", "login-try", "letter")
 
 
 class Jobs:

@@ -19,7 +19,14 @@ from poorter.gate.rights import Rights
 from poorter.gate.uses import Uses
 from poorter.handle import LocalCity
 from poorter.identity.credentials import Credential, Credentials
-from poorter.identity.keys import kept_secret, load_key, read_ring, read_secret
+from poorter.identity.keys import (
+    KeyPair,
+    add_missing_keys,
+    kept_secret,
+    load_key,
+    read_ring,
+    read_secret,
+)
 from poorter.identity.persons import BSN, Persons, is_subject
 from poorter.identity.services import SERVICES, Service
 from poorter.ledger.sealing import LineKeys
@@ -70,6 +77,7 @@ class Running:
     systems: tuple[System, ...]
     own: dict[str, Own]
     persons: Persons
+    letters_key: KeyPair
     pepper: bytes = field(repr=False)
     services: dict[str, Service]
     parties: dict[str, RelyingParty] = field(repr=False)
@@ -174,6 +182,7 @@ def _wire(config: Config, store: WalledStore) -> Running:
     clock = store.clock
     outgoing = Outgoing(config.network_allowed_hosts)
     systems = load_systems(config.systems_enabled)
+    add_missing_keys(config.paths_keys, config.ledger_origin, clock.now_us())
     ring = read_ring(config.paths_keys)
     policy_keys = [entry.public() for entry in ring if entry.use == "policy"]
     ledger_keys = [entry.public() for entry in ring if entry.use == "ledger"]
@@ -229,6 +238,7 @@ def _wire(config: Config, store: WalledStore) -> Running:
         systems=systems,
         own={system.processor: _own(config, system) for system in systems},
         persons=Persons(config.paths_keys),
+        letters_key=load_key(config.paths_keys, "letters"),
         pepper=read_secret(config.paths_keys / "pepper"),
         parties={p.name: _party(config, p, outgoing, clock) for p in config.identity_providers},
         services={service.id: service for service in SERVICES},

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 from poorter import __version__
 from poorter.cli import city, connecting, govern, ledger, loading, witness
+from poorter.identity.keys import USES
 
 Run = Callable[[argparse.Namespace], int]
 
@@ -110,7 +111,7 @@ def _govern_verbs(verbs: Verbs) -> None:
     )
     systems.add_argument("--approved-by", **approved)
     rotate = _verb(verbs, "rotate", "Replace a signing key by a new one.", govern.rotate)
-    rotate.add_argument("use", choices=["ledger", "policy"], help="which of the keys")
+    rotate.add_argument("use", choices=list(USES), help="which of the keys")
 
 
 def _loading_verbs(verbs: Verbs) -> None:

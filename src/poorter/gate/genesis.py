@@ -29,7 +29,7 @@ STAFF = "control-room"
 INTERNAL: tuple[tuple[str, tuple[str, ...], tuple[Action, ...]], ...] = (
     ("internal:ledger", ("ledger",), ("read",)),
     ("internal:policy", ("policy",), ("read", "administer")),
-    ("internal:identity", ("identity", "residents"), ("read", "administer")),
+    ("internal:identity", ("identity", "residents", "letters"), ("read", "administer")),
     ("internal:decide", ("decisions", "policy"), ("read", "decide")),
     ("internal:uses", ("ledger", "answers"), ("read", "administer")),
     ("internal:load", ("context", "loads"), ("read", "write")),
@@ -104,6 +104,14 @@ _DATASETS = (
         "Publieksdienst",
         {f"record:{kind}": () for kind in ("desk-code", "resident-session", "login-try")},
         retention_days=1,
+    ),
+    Dataset(
+        "letters",
+        Text("Wat de stad verstuurde, zonder aan wie", "What the city sent, without to whom"),
+        "city-hall",
+        "internal",
+        "Publieksdienst",
+        {"record:letter": ()},
     ),
     Dataset(
         "decisions",

@@ -98,7 +98,7 @@ class RingEntry(msgspec.Struct, frozen=True):
 
 
 #: what keys are for, and the ML-DSA level of each
-USES = {"ledger": 44, "policy": 65}
+USES = {"ledger": 44, "policy": 65, "letters": 65}
 #: those and the key of a witness, which is nobody's city
 LEVELS = {**USES, "witness": 44}
 
@@ -125,6 +125,14 @@ def make_witness_key(folder: Path, name: str, now_us: int) -> PublicPair:
     entry = _make(folder, "witness", name, now_us)
     _write_ring(folder, [entry])
     return entry.public()
+
+
+def add_missing_keys(folder: Path, origin: str, now_us: int) -> None:
+    """Keys for the uses that came with a newer Poorter than the one that founded the city."""
+    ring = read_ring(folder)
+    missing = [use for use in USES if not any(entry.use == use for entry in ring)]
+    if missing:
+        _write_ring(folder, [*ring, *(_make(folder, use, origin, now_us) for use in missing)])
 
 
 def rotate_key(folder: Path, use: str, origin: str, now_us: int) -> RingEntry:

@@ -21,6 +21,7 @@ from poorter.web import (
     entering,
     federated,
     governing,
+    letters,
     offices,
     operating,
     parking,
@@ -34,6 +35,7 @@ STATIC = Path(__file__).parent / "static"
 
 #: addresses that others were told, so without a language: path, methods, handler
 FIXED: tuple[tuple[str, tuple[str, ...], Handler], ...] = (
+    ("/check", ("POST",), letters.api),
     ("/oidc/{provider}/back", ("GET",), federated.back),
     ("/oidc/{provider}/logout", ("POST",), federated.logout),
 )
@@ -62,12 +64,14 @@ TABLE: tuple[tuple[str, tuple[str, ...], Handler], ...] = (
     ("control/keys", ("GET", "POST"), offices.keys),
     ("control/grants", ("GET", "POST"), offices.grants),
     ("control/officers", ("GET", "POST"), offices.officers),
+    ("control/letters", ("GET", "POST"), letters.codes),
     ("control/desk", ("GET", "POST"), entering.codes),
     ("control/password", ("GET", "POST"), offices.password),
     ("control/goals/{id}", ("GET", "POST"), governing.goal),
     ("welcome", ("GET", "POST"), offices.welcome),
     ("login/{provider}", ("GET",), federated.begin),
     ("login", ("GET", "POST"), staff.login),
+    ("check", ("GET", "POST"), letters.check),
     ("enter", ("GET", "POST"), entering.enter),
     ("leave", ("POST",), entering.leave),
     ("logout", ("POST",), staff.logout),

@@ -50,10 +50,11 @@ HEADERS = {
     "referrer-policy": "same-origin",
     "cache-control": "no-store",
 }
+OFFICE_PAGES = ("keys", "grants", "officers", "desk", "letters")
 #: forms whose address shows nothing by itself, and where to look instead
 AFTER_FORMS = (
     ("control/goals/", "goals"),
-    *((f"control/{page}", f"control/{page}") for page in ("keys", "grants", "officers", "desk")),
+    *((f"control/{page}", f"control/{page}") for page in OFFICE_PAGES),
     ("control/", "control"),
     ("parking/reserve", "parking/mine"),
 )
