@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,16 @@ class Measured:
     p50_ms: float
     p99_ms: float
     failed: int
+
+    @property
+    def failures(self) -> str:
+        """Words for the table, when there were any."""
+        return f", {self.failed} FAILED" if self.failed else ""
+
+
+def best(rounds: Sequence[Measured]) -> Measured:
+    """The round that others disturbed least."""
+    return max(rounds, key=lambda one: one.per_second)
 
 
 def wrk(url: str, script: str = "", connections: int = 64, seconds: int = 4) -> Measured:

@@ -1,42 +1,70 @@
 # SPDX-License-Identifier: EUPL-1.2
-"""What wrk sends, as Lua: over ten thousand entities, chosen at random."""
+"""What wrk sends, as Lua: over so many entities, chosen at random."""
+
+from __future__ import annotations
+
+from bench.cities import SIDE, SOUTH, WEST
 
 _ID = "/ngsi-ld/v1/entities/urn:ngsi-ld:City:"
 _JSON = '{["content-type"] = "application/json"}'
-
-RETRIEVE = f"""
-request = function()
-  return wrk.format("GET", "{_ID}" .. math.random(0, 9999))
+_SEED = "math.randomseed(os.time())\n"
+#: a moment that never comes twice, so that each write is a new observation
+_MOMENT = """
+local n = 0
+local start = os.time() * 1000
+local function moment()
+  n = n + 1
+  return os.date("!%Y-%m-%dT%H:%M:%S", 1700000000 + start % 40000000 + n) .. "Z"
 end
 """
 
-UPDATE = f"""
-local n = 0
+
+def retrieve(entities: int) -> str:
+    """One entity by id."""
+    return f"""{_SEED}
 request = function()
-  n = n + 1
-  local body = '{{"n":{{"type":"Property","value":' .. n .. '}}}}'
-  return wrk.format("POST", "{_ID}" .. math.random(0, 9999) .. "/attrs", {_JSON}, body)
+  return wrk.format("GET", "{_ID}" .. math.random(0, {entities - 1}))
 end
 """
 
-BATCH = f"""
-local n = 0
+
+def update(entities: int) -> str:
+    """One attribute, with the moment it was observed at."""
+    return f"""{_SEED}{_MOMENT}
 request = function()
-  n = n + 1
+  local at = moment()
+  local body = '{{"n":{{"type":"Property","value":' .. n % 1000
+    .. ',"observedAt":"' .. at .. '"}}}}'
+  return wrk.format("POST", "{_ID}" .. math.random(0, {entities - 1}) .. "/attrs", {_JSON}, body)
+end
+"""
+
+
+def batch(entities: int) -> str:
+    """A hundred of them."""
+    return f"""{_SEED}{_MOMENT}
+request = function()
+  local at = moment()
   local parts = {{}}
   for i = 1, 100 do
-    parts[i] = '{{"id":"urn:ngsi-ld:City:' .. math.random(0, 9999)
-      .. '","type":"City","n":{{"type":"Property","value":' .. n .. '}}}}'
+    parts[i] = '{{"id":"urn:ngsi-ld:City:' .. math.random(0, {entities - 1})
+      .. '","type":"City","n":{{"type":"Property","value":' .. n % 1000
+      .. ',"observedAt":"' .. at .. '"}}}}'
   end
   local body = "[" .. table.concat(parts, ",") .. "]"
   return wrk.format("POST", "/ngsi-ld/v1/entityOperations/upsert?options=update", {_JSON}, body)
 end
 """
 
-QUERY = """
+
+def query(q: str, radius_m: float) -> str:
+    """type + q + near, the first 20; `q` may name a number of 0 to 999 by {{k}}."""
+    term = q.replace("{k}", '" .. math.random(0, 999) .. "')
+    return f"""{_SEED}
 request = function()
-  local lon, lat = 5 + math.random() / 2, 52 + math.random() / 2
-  return wrk.format("GET", "/ngsi-ld/v1/entities?type=City&limit=20&q=n%3C500"
-    .. "&georel=near;maxDistance==1500&geometry=Point&coordinates=[" .. lon .. "," .. lat .. "]")
+  local lon, lat = {WEST} + math.random() * {SIDE}, {SOUTH} + math.random() * {SIDE}
+  return wrk.format("GET", "/ngsi-ld/v1/entities?type=City&limit=20&q={term}"
+    .. "&georel=near;maxDistance=={radius_m:.0f}&geometry=Point&coordinates=[" .. lon .. "," .. lat
+    .. "]")
 end
 """

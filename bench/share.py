@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: EUPL-1.2
+"""What of a request's CPU the gate and the ledger take, non-personal, by timers around them.
+
+The city runs in this process, without a server in front, so that the share is of its own work only
+and rather too high than too low: HTTP itself is not in what it is a share of.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bench.cities import urn
+from bench.inside import asking
+from bench.lines import Line, Lines
+from poorter.gate.gate import Gate
+from poorter.gate.permit import Permit
+from poorter.gate.uses import Uses
+from poorter.ledger.sequencer import Sequencer
+
+REQUESTS = 12_800
+_TIMED: tuple[tuple[type, str], ...] = (
+    (Gate, "permit"),
+    (Permit, "check"),
+    (Permit, "rule_of"),
+    (Uses, "count"),
+    (Uses, "take"),
+    (Sequencer, "step"),
+)
+
+
+class Timer:
+    """CPU seconds inside the named functions, without the cost of the timer itself."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._inside = 0
+        self._kept: list[tuple[type, str, Any]] = []
+        self._own = self._cost()
+
+    def __enter__(self) -> Timer:
+        for owner, name in _TIMED:
+            original = getattr(owner, name)
+            self._kept.append((owner, name, original))
+            setattr(owner, name, self._timed(original))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for owner, name, original in self._kept:
+            setattr(owner, name, original)
+
+    def _timed(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        clock = time.thread_time
+
+        def timed(*given: Any, **named: Any) -> Any:
+            began = clock()
+            try:
+                return function(*given, **named)
+            finally:
+                self.seconds += clock() - began - self._own
+
+        return timed
+
+    def _cost(self) -> float:
+        self._own = 0.0
+        empty = self._timed(lambda: None)
+        for _ in range(20_000):
+            empty()
+        cost, self.seconds = self.seconds / 20_000, 0.0
+        return cost
+
+
+def measure(folder: Path, entities: int) -> Lines:
+    """One line for reading, one for writing."""
+    for what, method in (("retrieve", "GET"), ("update", "POST")):
+        plain = asyncio.run(_run(folder, entities, method))
+        with Timer() as timer:
+            asyncio.run(_run(folder, entities, method))
+        share = timer.seconds / REQUESTS / plain
+        yield Line(
+            f"share of gate and ledger in CPU, {what}",
+            "under 10 %, non-personal",
+            f"{share:.1%} of {plain * 1e6:.0f} us",
+            share < 0.1,
+        )
+
+
+async def _run(folder: Path, entities: int, method: str) -> float:
+    """CPU seconds a request, the ledger's steps included."""
+    dice = random.Random(2)
+    doc = None if method == "GET" else {"n": {"type": "Property", "value": 5}}
+    end = "" if method == "GET" else "/attrs"
+    async with asking(folder) as ask:
+
+        async def some(number: int) -> None:
+            for _ in range(number):
+                path = f"/ngsi-ld/v1/entities/{urn(dice.randrange(entities))}{end}"
+                assert (await ask(method, path, doc)).status in (200, 204)
+
+        began = time.process_time()
+        for _ in range(10):
+            await asyncio.gather(*(some(REQUESTS // 640) for _ in range(64)))
+            await ask("LEDGER", "")
+        return (time.process_time() - began) / REQUESTS
