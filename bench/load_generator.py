@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 _UNITS_MS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
 
@@ -31,6 +32,23 @@ class Measured:
 def best(rounds: Sequence[Measured]) -> Measured:
     """The round that others disturbed least."""
     return max(rounds, key=lambda one: one.per_second)
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """Of rates that were measured right after one another: the middle one and the best."""
+
+    middle: float
+    best: float
+
+    def __str__(self) -> str:
+        return f"{self.best:.2f} (of all rounds {self.middle:.2f})"
+
+
+def ratio(rates: Sequence[float], bases: Sequence[float]) -> Ratio:
+    """Round by round."""
+    found = sorted(rate / base for rate, base in zip(rates, bases, strict=True))
+    return Ratio(median(found), found[-1])
 
 
 def wrk(url: str, script: str = "", connections: int = 64, seconds: int = 4) -> Measured:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from poorter.city.errors import Invalid
 
@@ -26,6 +27,11 @@ def parse_us(text: str) -> int:
     """
     if not isinstance(text, str) or len(text) > 40 or "T" not in text:
         raise Invalid(f"not an ISO 8601 date-time with zone: {str(text)[:40]!r}")
+    return _parsed(text)
+
+
+@lru_cache(maxsize=4096)  # what comes together was mostly observed together
+def _parsed(text: str) -> int:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
@@ -38,6 +44,7 @@ def parse_us(text: str) -> int:
         raise Invalid(f"date-time out of range: {text!r}") from None
 
 
+@lru_cache(maxsize=4096)
 def format_us(at_us: int) -> str:
     """Microseconds UTC to ISO 8601 with Z; fractions only where there are any."""
     moment = _EPOCH + timedelta(microseconds=at_us)

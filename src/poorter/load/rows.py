@@ -146,7 +146,7 @@ class _Wide:
         except CityError as wrong:
             return Taken([], None, 0, [_row_reject(line, row, wrong.detail)])
         taken = Taken([], None, 0, [])
-        urns, missing = self._urns, self._missing
+        urns, missing, value, comma = self._urns, self._missing, self._value, self._comma
         for column, cell in row.items():
             if column in urns:
                 urn = urns[column]
@@ -157,7 +157,7 @@ class _Wide:
             if cell is None or cell == "" or (missing and str(cell).strip() in missing):
                 taken.missing += 1
                 continue
-            _take_cell(taken, line, urn, at_us, self._value, cell, column, self._comma)
+            _take_cell(taken, line, urn, at_us, value, cell, column, comma)
         return taken
 
     def _urn(self, column: str) -> str | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from poorter.city.clock import Clock
 from poorter.city.entity import Attribute, Entity, Observation
@@ -95,8 +95,7 @@ class Observe:
     one_event: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """One reading of a feed. `quality` 0 is good, 1 doubtful, 2 estimated, 3 bad."""
 
     urn: str

@@ -18,6 +18,8 @@ from poorter.store import contract as c
 from poorter.store.sqlite.rows import Known, Rows
 
 _encode = msgspec.json.Encoder().encode
+#: the first that is said of a moment, as nearly all is
+_FIRST_WORD = "INSERT INTO history VALUES (?1, ?2, 0, ?3, 0, ?4) ON CONFLICT DO NOTHING"
 #: what was observed at a moment of its own; the same word on the same moment again is nothing
 _OBSERVED = (
     "INSERT INTO history SELECT ?1, ?2, coalesce(max(sequence) + 1, 0), ?3, 0, ?4 "
@@ -52,6 +54,7 @@ class Entities:
 
     def __init__(self, connection: apsw.Connection, rows: Rows, outbox: Outbox) -> None:
         self._run_many = connection.executemany
+        self._changes = connection.total_changes
         self._rows = rows
         self._outbox = outbox
         self._history: list[tuple[int, int, int, Any]] = []
@@ -66,7 +69,10 @@ class Entities:
     def flush(self) -> None:
         """Write the history that is pending."""
         if self._history:
-            self._run_many(_OBSERVED, self._history)
+            before = self._changes()
+            self._run_many(_FIRST_WORD, self._history)
+            if self._changes() - before != len(self._history):  # not all were: look at each
+                self._run_many(_OBSERVED, self._history)
             self._history.clear()
 
     # -- ops ---------------------------------------------------------------------------------

@@ -170,6 +170,8 @@ class Readings:
 
 def _checked(reading: c.Reading) -> Any:
     value = reading.value
+    if type(value) is int and -(2**63) <= value < 2**63:
+        return value
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         raise Invalid(f"{reading.urn} {reading.name}: {value} is no reading; leave it out")
     return history_value(value)
