@@ -21,8 +21,8 @@ Lines = Iterator[Line]
 
 CAVEATS = """
 Read ratios, not digits: the two cores are shared with the load generator, the receiver of
-notifications and whatever else this machine does. Each ratio is of figures measured in turn
-after one another, the best pair and the middle one.
+notifications and whatever else this machine does. Each ratio is of figures measured right
+after one another; the best pair counts, the middle one stands beside it.
 - base: granian, RSGI, one worker, 204 to everything. 64 connections unless a row says otherwise.
 - updates and batches carry observedAt: state, value index, history and event are written, then
   one fsync.

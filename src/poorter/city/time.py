@@ -44,9 +44,13 @@ def _parsed(text: str) -> int:
         raise Invalid(f"date-time out of range: {text!r}") from None
 
 
-@lru_cache(maxsize=4096)
 def format_us(at_us: int) -> str:
     """Microseconds UTC to ISO 8601 with Z; fractions only where there are any."""
+    return _formatted(at_us)
+
+
+@lru_cache(maxsize=4096)
+def _formatted(at_us: int) -> str:
     moment = _EPOCH + timedelta(microseconds=at_us)
     text = moment.strftime("%Y-%m-%dT%H:%M:%S") if moment.year > 999 else moment.isoformat()[:19]
     micro = at_us % SECOND_US

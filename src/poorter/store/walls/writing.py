@@ -144,7 +144,7 @@ class Writing:
             if reading.value is None:
                 raise Invalid(f"{reading.name}: None is no reading; leave it out")
             (sealed,) = self._sealed(kept, subject, wall, (attribute,))
-            readings.append(replace(reading, urn=kept, value=sealed.value, unit_code=None))
+            readings.append(reading._replace(urn=kept, value=sealed.value, unit_code=None))
         return replace(op, type=SEALED + op.type, readings=tuple(readings))
 
     def _sealed(
