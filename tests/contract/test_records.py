@@ -8,8 +8,9 @@ from tests.permits import READ, WRITE, permit
 
 from poorter.city.clock import ManualClock
 from poorter.city.entity import Entity
-from poorter.city.errors import Conflict, Denied, NotFound
+from poorter.city.errors import Conflict, Denied, Invalid, NotFound
 from poorter.city.time import SECOND_US
+from poorter.gate.permit import TypeRule
 from poorter.store.contract import (
     AppendLeaf,
     Change,
@@ -20,6 +21,7 @@ from poorter.store.contract import (
     Hold,
     Op,
     PutRecord,
+    Require,
     Store,
 )
 
@@ -113,6 +115,29 @@ def test_a_thousand_tries_on_a_hundred_hold_exactly_a_hundred(
     assert store.pool(READ, "p").units == 100
 
 
+def test_no_hold_gives_units_back_or_lasts_for_ever(store: Store, clock: ManualClock) -> None:
+    now = clock.now_us()
+    soon = now + 60 * SECOND_US
+    for units, capacity, taken, until in (
+        (-5, 10, 0, soon),
+        (0, 10, 0, soon),
+        (1, 10, -5, soon),
+        (1, 10, 0, now),
+        (1, 10, 0, now - 1),
+        (1, 10, 0, 2**62),
+    ):
+        with pytest.raises(Invalid):
+            commit(store, Hold("p", "h", units, capacity, taken, until))
+    with pytest.raises(Conflict):
+        commit(store, Hold("p", "h", 2**40, 10, 0, soon))
+    assert store.pool(READ, "p").units == 0
+    commit(store, Hold("p", "h", 1, 10, 0, soon))
+    for until in (now, 2**62):
+        with pytest.raises(Invalid):
+            commit(store, ExtendHold("p", "h", until))
+    assert store.pool(READ, "p").units == 1
+
+
 def test_events_have_no_gaps_and_match_what_happened(store: Store) -> None:
     heard: list[int] = []
     stop = store.on_commit(lambda events: heard.extend(e.sequence for e in events))
@@ -129,6 +154,19 @@ def test_events_have_no_gaps_and_match_what_happened(store: Store) -> None:
     commit(store, Create(Entity("urn:y", ("T",))))
     assert len(heard) == 20
     assert store.events(permit("read", {}), 0) == []
+
+
+def test_a_change_may_rest_on_a_record_as_it_stands(store: Store) -> None:
+    commit(store, Require("note", "a", 0), PutRecord("note", "b", {}))
+    commit(store, PutRecord("note", "a", {}))
+    commit(store, Require("note", "a", 1), PutRecord("note", "c", {}))
+    for wrong in (0, 2):
+        with pytest.raises(Conflict):
+            commit(store, PutRecord("note", "d", {}), Require("note", "a", wrong))
+    assert {r.id for r in store.records(READ, "note")} == {"a", "b", "c"}
+    with pytest.raises(Denied):
+        only_t = permit("write", {"T": TypeRule()})
+        store.commit(only_t, Change((Require("note", "a", 1),))).result(10)
 
 
 def test_leaves_are_numbered_without_gaps_also_past_failures(store: Store) -> None:

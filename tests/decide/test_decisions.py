@@ -2,6 +2,7 @@
 """Advice, mandate, decision, action, outcome: by hand and automatic, and what stops them."""
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,9 @@ from poorter.city.errors import Conflict, Denied, Invalid
 from poorter.decide.advice import Proposal
 from poorter.decide.decisions import OWN
 from poorter.gate.genesis import RUN
+from poorter.gate.permit import Permit
 from poorter.running import Running
-from poorter.store.contract import Change, SetAttributes
+from poorter.store.contract import Change, Op, PutRecord, SetAttributes
 
 URN = "urn:ngsi-ld:OffStreetParking:a"
 
@@ -188,6 +190,32 @@ def test_a_sign_rests_before_it_changes_again_by_itself(tmp_path: Path) -> None:
             clock.forward_s(61)
             await running.decisions.advise(sign("full"), "system:parking")
             assert await present(running) == "full"
+
+    asyncio.run(run())
+
+
+def test_the_stop_button_overtakes_what_is_under_way(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with founded(tmp_path, ManualClock()) as running:
+            await ready(running)
+            decisions = running.decisions
+            sent = decisions._commit
+
+            async def stopped_just_before(permit: Permit, ops: Sequence[Op]) -> None:
+                if any(isinstance(op, PutRecord) and op.kind == "decision" for op in ops):
+                    decisions._commit = sent  # type: ignore[method-assign]
+                    await decisions.turn("parking-signs", "by-hand", "ada", "wait")
+                await sent(permit, ops)
+
+            decisions._commit = stopped_just_before  # type: ignore[method-assign]
+            advice = await decisions.advise(sign("free"), "system:parking")
+            assert await present(running) is None
+            assert records(running, "decision") == []
+            waiting = record(running, "advice", advice)
+            assert waiting["state"] == "waiting"
+            assert "stopped" in str(waiting["held_back"])
+            await decisions.decide(advice, "ada", ["operator"], "accept", "")
+            assert await present(running) == "free"
 
     asyncio.run(run())
 

@@ -10,13 +10,13 @@ from tests.founded import founded, free, garage, observe, put
 
 from poorter.city.clock import ManualClock
 from poorter.city.entity import Attribute, Entity
-from poorter.city.errors import CityError, Conflict, Denied, NotFound
+from poorter.city.errors import CityError, Conflict, Denied, Invalid, NotFound
 from poorter.city.time import HOUR_US, MINUTE_US, format_us
 from poorter.gate.permit import Permit
 from poorter.running import Running
 from poorter.store.contract import Reading
 from poorter.systems.catalogue import load_systems
-from poorter.systems.parking import work
+from poorter.systems.parking import views, work
 
 (SYSTEM,) = load_systems(["parking"])
 A, B = (f"urn:ngsi-ld:OffStreetParking:{key}" for key in "ab")
@@ -108,6 +108,34 @@ def test_a_reservation_from_begin_to_end(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+def test_late_is_half_an_hour_more_than_agreed_however_often_asked(tmp_path: Path) -> None:
+    async def run() -> None:
+        clock = ManualClock()
+        async with founded(tmp_path, clock) as running:
+            await two(running, free_a=1)
+            made = await do(running, "reserve", place=A)
+            arrival_us = clock.now_us() + 15 * MINUTE_US
+            for minutes in (40, 45, 60):  # at once, before anybody is late
+                await do(
+                    running,
+                    "extend",
+                    token=made["token"],
+                    until=clock.now_us() + minutes * MINUTE_US,
+                )
+            with pytest.raises(Conflict, match="as long as"):
+                await do(running, "extend", token=made["token"], until=arrival_us + 46 * MINUTE_US)
+            clock.forward_s(59 * 60)
+            with pytest.raises(Conflict, match="as long as"):
+                await do(
+                    running, "extend", token=made["token"], until=clock.now_us() + 20 * MINUTE_US
+                )
+            clock.forward_s(120)
+            with pytest.raises(CityError):
+                await do(running, "extend", token=made["token"], until=clock.now_us() + MINUTE_US)
+
+    asyncio.run(run())
+
+
 def test_who_does_not_come_gives_the_unit_back_by_itself(tmp_path: Path) -> None:
     async def run() -> None:
         clock = ManualClock()
@@ -151,13 +179,51 @@ def test_blue_badge_units_are_their_own(tmp_path: Path) -> None:
             await observe(running, "OffStreetParking", count)
             with pytest.raises(Conflict):
                 await do(running, "reserve", place=A)
-            for _ in range(2):
-                await do(running, "reserve", place=A, badge=True)
+            before = (await find(running, badge=True))["advice"][0]
+            one = await do(running, "reserve", place=A, badge=True)
+            await do(running, "reserve", place=A, badge=True)
             with pytest.raises(Conflict):
                 await do(running, "reserve", place=A, badge=True)
+            await do(running, "arrive", token=one["token"])
             found = await find(running, badge=True)
             assert [one["place"] for one in found["advice"]] == [A]
+            after = found["advice"][0]
+            assert (before["on_the_way"], after["on_the_way"]) == (0, 2), "come is not yet counted"
+            assert before["risk_full"] < 0.05
+            assert after["risk_full"] > 0.5
             assert found["left_out"][0]["place"] == B
+
+    asyncio.run(run())
+
+
+def test_who_is_on_the_way_is_counted_beyond_one_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def run() -> None:
+        monkeypatch.setattr(views, "RESERVATIONS_PAGE", 3)
+        clock = ManualClock()
+        async with founded(tmp_path, clock) as running:
+            await two(running)
+            for _ in range(7):
+                await do(running, "reserve", place=A)
+            ways = {one["place"]: one["on_the_way"] for one in (await find(running))["advice"]}
+            assert ways == {A: 7, B: 0}
+            clock.forward_s(31 * 60)
+            await work.end_reservations(running.city_of(SYSTEM))
+            left = await views.reservations(running.city_of(SYSTEM), "no-show")
+            assert len(left) == 7
+
+    asyncio.run(run())
+
+
+def test_guidance_is_for_the_coming_day(tmp_path: Path) -> None:
+    async def run() -> None:
+        clock = ManualClock()
+        async with founded(tmp_path, clock) as running:
+            await two(running)
+            for hours in (-2, 25):
+                with pytest.raises(Invalid, match="arrival"):
+                    await find(running, arrival=clock.now_us() + hours * HOUR_US)
 
     asyncio.run(run())
 

@@ -24,7 +24,16 @@ from poorter.gate.gate import Gate, together
 from poorter.gate.genesis import RUN
 from poorter.gate.permit import Permit
 from poorter.ledger.leaf import LeafType, make_line
-from poorter.store.contract import AppendLeaf, Change, Op, PutRecord, Record, SetAttributes, Store
+from poorter.store.contract import (
+    AppendLeaf,
+    Change,
+    Op,
+    PutRecord,
+    Record,
+    Require,
+    SetAttributes,
+    Store,
+)
 
 OWN = "internal:decide"
 TRIES_MAX = 8
@@ -213,6 +222,8 @@ class Decisions:
             doc["seconds"] = taken
             ops: list[Op] = []
             permit = self._permit()
+            if by.startswith("mandate:"):
+                ops.append(self._still_automatic(mandate))
             if choice != "refuse":
                 command = self._gate.permit(mandate.processor, mandate.purpose, "command")
                 permit = together(permit, command)
@@ -232,6 +243,16 @@ class Decisions:
                 continue  # the entity or the advice moved on: judge again what is there now
             return decision_id
         raise Conflict(f"{advice_id} changes faster than it can be decided")
+
+    def _still_automatic(self, mandate: Mandate) -> Require:
+        """The stop button comes first: what it overtakes is not decided any more."""
+        try:
+            record = self._record("mandate", mandate.id)
+        except NotFound:
+            return Require("mandate", mandate.id, 0)
+        if MandateState.from_doc(record.doc).mode != "automatic":
+            raise Conflict(Text("de automaat is gestopt", "the automation was stopped"))
+        return Require("mandate", mandate.id, record.version)
 
     def _command(self, mandate: Mandate, entity: Entity, value: Any) -> SetAttributes:
         check_bounds(mandate.bounds, value, entity.value(mandate.attribute))

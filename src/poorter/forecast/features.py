@@ -8,6 +8,7 @@ the future upside down and finds the same rows.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -21,6 +22,17 @@ WEEKS_BACK = 6
 WEEK = 168
 LAGS = (1, 2, 3, 4, 6, 12, 24)
 DAYS_BACK = (1, 2, 3, 4, 5, 6, 7, 14, 21, 28)
+DEPARTURES = (1, 2, 3, 6, 12, 24)
+#: of these the mean over all places counts too
+TOWN = (
+    "change_1",
+    "change_3",
+    "gap_7",
+    "gap_1",
+    "from_week_level",
+    "departure",
+    "course_missed",
+)
 SCALE_HOURS = 24 * 56
 STILL_MAX = 48
 
@@ -64,53 +76,65 @@ def make_rows(table: Table, horizon: int, zone: str = "UTC") -> tuple[Rows, list
     """(rows[hour, place, feature], names of the features) for forecasts `horizon` hours ahead."""
     values = table.values
     scale = scales(values)
-    level = values / scale
-    columns: dict[str, Values] = {"level": level, "log_scale": np.log(scale)}
-    for lag in LAGS:
-        columns[f"change_{lag}"] = (values - shifted(values, lag)) / scale
-    for days in DAYS_BACK:
-        back = 24 * days
-        came = shifted(values, back - horizon)  # what then came `horizon` hours later
-        then = shifted(values, back)
-        columns[f"course_{days}"] = (came - then) / scale
-        columns[f"gap_{days}"] = (values - then) / scale
-    weekly = np.stack(
-        [
-            (shifted(values, WEEK * k - horizon) - shifted(values, WEEK * k)) / scale
-            for k in range(1, WEEKS_BACK + 1)
-        ]
-    )
-    daily = np.stack([columns[f"course_{days}"] for days in (1, 2, 3, 4, 5)])
-    levels = np.stack(
-        [shifted(values, WEEK * k - horizon) / scale for k in range(1, WEEKS_BACK + 1)]
-    )
+    names: list[str] = []
+    columns: list[NDArray[np.float32]] = []
+
+    def add(name: str, column: Values) -> Values:
+        names.append(name)
+        columns.append(np.broadcast_to(column, values.shape).astype(np.float32))
+        return column
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # all-missing slots stay NaN
-        columns["week_course"] = np.nanmedian(weekly, axis=0)
-        columns["week_spread"] = np.nanstd(weekly, axis=0)
-        columns["day_course"] = np.nanmedian(daily, axis=0)
-        columns["week_level"] = np.nanmedian(levels, axis=0)
-        columns["from_week_level"] = columns["week_level"] - level
-        town = {
-            "town_change": np.nanmean(columns["change_1"], axis=1),
-            "town_change_3": np.nanmean(columns["change_3"], axis=1),
-            "town_gap_week": np.nanmean(columns["gap_7"], axis=1),
-            "town_gap_day": np.nanmean(columns["gap_1"], axis=1),
-            "town_from_week": np.nanmean(columns["from_week_level"], axis=1),
-        }
-    share = values / np.where(table.capacity > 0, table.capacity, np.nan)
-    columns["share"] = share
-    columns["still"] = still(values)
-    everywhere = {**town, **_calendar(table.hours, horizon, zone)}
-    for name, column in everywhere.items():
-        columns[name] = np.broadcast_to(column[:, None], values.shape)
-    place = np.arange(values.shape[1], dtype=np.float64)
-    columns["place"] = np.broadcast_to(place, values.shape)
-    names = list(columns)
-    rows = np.empty((*values.shape, len(names)), np.float32)
-    for position, name in enumerate(names):
-        rows[:, :, position] = columns[name]
-    return rows, names
+        _add_own(add, values, scale, horizon)
+        _add_usual(add, values, scale, horizon)
+        share = values / np.where(table.capacity > 0, table.capacity, np.nan)
+        add("share", share)
+        add("still", still(values))
+        for name in TOWN:
+            everywhere = np.asarray(np.nanmean(columns[names.index(name)], axis=1))
+            add(f"town_{name}", everywhere[:, None])
+    for name, hourly in _calendar(table.hours, horizon, zone).items():
+        add(name, hourly[:, None])
+    add("place", np.arange(values.shape[1], dtype=np.float64))
+    return np.stack(columns, axis=2), names
+
+
+Add = Callable[[str, Values], Values]
+
+
+def _add_own(add: Add, values: Values, scale: Values, horizon: int) -> None:
+    """Where the count is, how it moved, and how it moved at this hour of earlier days."""
+    add("level", values / scale)
+    add("log_scale", np.log(scale))
+    for lag in LAGS:
+        add(f"change_{lag}", (values - shifted(values, lag)) / scale)
+    courses = []
+    for days in DAYS_BACK:
+        came = shifted(values, 24 * days - horizon)  # what then came `horizon` hours later
+        then = shifted(values, 24 * days)
+        courses.append(add(f"course_{days}", (came - then) / scale))
+        add(f"gap_{days}", (values - then) / scale)
+    add("day_course", np.nanmedian(np.stack(courses[:5]), axis=0))
+
+
+def _add_usual(add: Add, values: Values, scale: Values, horizon: int) -> None:
+    """What is usual at this hour of the week, and how far today departs from it."""
+    weeks = range(1, WEEKS_BACK + 1)
+    then = np.stack([shifted(values, WEEK * k) for k in weeks])
+    came = np.stack([shifted(values, WEEK * k - horizon) for k in weeks])
+    course = add("week_course", np.nanmedian(came - then, axis=0) / scale)
+    add("week_spread", np.nanstd((came - then) / scale, axis=0))
+    level = add("week_level", np.nanmedian(came, axis=0) / scale)
+    add("from_week_level", level - values / scale)
+    departure = add("departure", (values - np.nanmedian(then, axis=0)) / scale)
+    for lag in DEPARTURES:
+        add(f"departure_{lag}", shifted(departure, lag))
+    add("departure_day", shifted(departure, 24 - horizon))
+    add("departure_week", shifted(departure, WEEK - horizon))
+    missed = (values - shifted(values, horizon)) / scale - shifted(course, horizon)
+    add("course_missed", missed)  # how wrong what is usual was lately
+    add("course_missed_day", shifted(missed, 24 - horizon))
 
 
 def still(values: Values) -> Values:

@@ -132,6 +132,16 @@ class PutRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Require:
+    """Go on only if a record's version is this one, 0: there is none; else Conflict. Writes
+    nothing, so that many changes may rest on one record at once."""
+
+    kind: str
+    id: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
 class DeleteRecord:
     """A record goes (sessions, expired receipts). Nothing happens when it is absent."""
 
@@ -141,7 +151,8 @@ class DeleteRecord:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Take `units` of a pool until `until_us`; Conflict when fewer are left.
+    """Take `units` of a pool until `until_us`; Conflict when fewer are left, Invalid for less than
+    one or an end that is over or too far away.
 
     Left = capacity - taken - units of the pool's holds that still run. Atomic over all callers.
     """
@@ -156,7 +167,8 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class ExtendHold:
-    """Move the end of a running hold; NotFound when it is over or was never there."""
+    """Move the end of a running hold; NotFound when it is over or was never there, Invalid for an
+    end that is over or too far away."""
 
     pool: str
     id: str
@@ -219,6 +231,7 @@ Op = (
     | Prune
     | Observe
     | PutRecord
+    | Require
     | DeleteRecord
     | Hold
     | ExtendHold

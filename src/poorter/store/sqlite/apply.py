@@ -13,8 +13,10 @@ from typing import Any
 import apsw
 import msgspec
 
-from poorter.city.errors import Conflict, Denied, NotFound
+from poorter.city.errors import Conflict, Denied, Invalid, NotFound
+from poorter.city.limits import HOLD_DAYS_MAX
 from poorter.city.text import Text
+from poorter.city.time import DAY_US
 from poorter.gate.permit import Permit
 from poorter.ledger.lines import NO_LINE, commitment_of, complete, pack_kept
 from poorter.store import contract as c
@@ -49,6 +51,7 @@ class Applier:
             c.Prune: self.erasing.prune,
             c.Observe: self.readings.observe,
             c.PutRecord: self._put_record,
+            c.Require: self._require,
             c.DeleteRecord: self._delete_record,
             c.Hold: self._hold,
             c.ExtendHold: self._extend_hold,
@@ -92,13 +95,20 @@ class Applier:
     def _one(self, sql: str) -> int:
         return int(next(self._run(sql))[0])
 
+    def _version(self, kind: str, record_id: str) -> int:
+        found = self._run("SELECT version FROM record WHERE kind = ? AND id = ?", (kind, record_id))
+        row = next(found, None)
+        return 0 if row is None else int(row[0])
+
+    def _require(self, op: c.Require, permit: Permit, now_us: int) -> None:
+        _check_kind(permit, op.kind)
+        version = self._version(op.kind, op.id)
+        if op.version != version:
+            raise Conflict(f"{op.kind} {op.id} is at version {version}, not {op.version}")
+
     def _put_record(self, op: c.PutRecord, permit: Permit, now_us: int) -> int:
         _check_kind(permit, op.kind)
-        row = next(
-            self._run("SELECT version FROM record WHERE kind = ? AND id = ?", (op.kind, op.id)),
-            None,
-        )
-        version = 0 if row is None else int(row[0])
+        version = self._version(op.kind, op.id)
         if op.expect is not None and op.expect != version:
             raise Conflict(f"{op.kind} {op.id} is at version {version}, not {op.expect}")
         list(
@@ -129,6 +139,9 @@ class Applier:
 
     def _hold(self, op: c.Hold, permit: Permit, now_us: int) -> None:
         _check_kind(permit, "hold")
+        if op.units < 1 or op.capacity < 0 or op.taken < 0:
+            raise Invalid("a hold takes one unit or more of what there is")
+        _check_end(op.until_us, now_us)
         list(self._run("DELETE FROM hold WHERE pool = ? AND until_us <= ?", (op.pool, now_us)))
         held = self._run("SELECT coalesce(sum(units), 0) FROM hold WHERE pool = ?", (op.pool,))
         left = op.capacity - op.taken - int(next(held)[0])
@@ -146,6 +159,7 @@ class Applier:
 
     def _extend_hold(self, op: c.ExtendHold, permit: Permit, now_us: int) -> None:
         _check_kind(permit, "hold")
+        _check_end(op.until_us, now_us)
         found = list(
             self._run(
                 "UPDATE hold SET until_us = ? WHERE pool = ? AND id = ? AND until_us > ? "
@@ -213,6 +227,16 @@ class Applier:
 
     def _note_trace(self, trace: bytes, first: int, number: int) -> None:
         list(self._run("INSERT INTO trace VALUES (?, ?, ?)", (trace, first, number)))
+
+
+def _check_end(until_us: int, now_us: int) -> None:
+    if not now_us < until_us <= now_us + HOLD_DAYS_MAX * DAY_US:
+        raise Invalid(
+            Text(
+                f"vasthouden kan tot hoogstens {HOLD_DAYS_MAX} dagen van nu",
+                f"a hold ends between now and {HOLD_DAYS_MAX} days from now",
+            )
+        )
 
 
 def _check_kind(permit: Permit, kind: str) -> None:

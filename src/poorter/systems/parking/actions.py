@@ -116,7 +116,7 @@ async def cancel(city: City, inputs: Mapping[str, Any]) -> dict[str, Any]:
 
 
 async def extend(city: City, inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """I am late: wait longer, at most half an hour more than now."""
+    """I am late: wait longer, at most half an hour more than was agreed, however often asked."""
     found = await look_up(city, inputs["token"])
     if found.state != "reserved":
         raise Conflict(
@@ -126,10 +126,15 @@ async def extend(city: City, inputs: Mapping[str, Any]) -> dict[str, Any]:
             )
         )
     until_us = inputs["until"]
-    limit_us = city.clock.now_us() + EXTEND_MAX_US
+    limit_us = found.arrival_us + GRACE_US + EXTEND_MAX_US
+    if found.until_us >= limit_us:
+        raise Conflict(Text("langer dan dit kan niet", "this is as long as a reservation can wait"))
     if not found.until_us < until_us <= limit_us:
         raise Invalid(
-            f"until lies after {format_us(found.until_us)}, not after {format_us(limit_us)}"
+            Text(
+                f"kies een tijd na {format_us(found.until_us)} en uiterlijk {format_us(limit_us)}",
+                f"until lies after {format_us(found.until_us)}, not after {format_us(limit_us)}",
+            )
         )
     longer = Reservation(
         found.id, found.place, found.badge, found.arrival_us, until_us, found.state, found.made_us

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from poorter.city.errors import NotFound
+from poorter.city.errors import Invalid, NotFound
 from poorter.city.place import distance_m
 from poorter.city.query import And, Compare, Path, Query
 from poorter.city.text import Text
@@ -28,6 +28,7 @@ from poorter.systems.parking.model import (
 from poorter.systems.parking.rules import Cost, Expected, at_moment, cost, reasons, risk_full
 
 PLACES_MAX = 1000
+RESERVATIONS_PAGE = 1000
 ADVICE_MAX = 8
 NEAR_M = 3000
 ALGORITHM = "parking.guidance/1"
@@ -90,16 +91,26 @@ async def reservations(city: City, *states: str, place: str | None = None) -> li
     terms: list[Compare] = [Compare(Path("state"), "==", states)]
     if place is not None:
         terms.append(Compare(Path("refParkingSite"), "==", (place,)))
-    query = Query(types=(RESERVATION,), condition=And(tuple(terms)), limit=1000)
-    return [from_entity(entity) for entity in await city.entities(query)]
+    found: list[Reservation] = []
+    after = None
+    while True:
+        query = Query(
+            types=(RESERVATION,), condition=And(tuple(terms)), limit=RESERVATIONS_PAGE, after=after
+        )
+        page = await city.entities(query)
+        found += [from_entity(entity) for entity in page]
+        if len(page) < RESERVATIONS_PAGE:
+            return found
+        after = page[-1].urn
 
 
 async def on_the_way(city: City, arrival_us: int) -> dict[str, int]:
-    """Who is expected at each place before `arrival_us` and is not counted by a sensor yet."""
+    """By pool: who is expected before `arrival_us`, or has just come, and no sensor counts yet."""
+    now_us = city.clock.now_us()
     found: dict[str, int] = {}
-    for one in await reservations(city, "reserved"):
-        if not one.badge and one.until_us > city.clock.now_us() and one.arrival_us <= arrival_us:
-            found[one.place] = found.get(one.place, 0) + 1
+    for one in await reservations(city, "reserved", "arrived"):
+        if one.until_us > now_us and (one.state == "arrived" or one.arrival_us <= arrival_us):
+            found[one.pool] = found.get(one.pool, 0) + 1
     return found
 
 
@@ -145,7 +156,14 @@ async def find(city: City, inputs: Mapping[str, Any]) -> dict[str, Any]:
     """
     now_us = city.clock.now_us()
     arrival_us = inputs["arrival"] or now_us + DEFAULT_ARRIVAL_US
-    arrival_us = min(max(arrival_us, now_us), now_us + AHEAD_MAX_US)
+    if not now_us - HOUR_US <= arrival_us <= now_us + AHEAD_MAX_US:
+        raise Invalid(
+            Text(
+                "de aankomst ligt tussen nu en over een etmaal",
+                "arrival lies between now and a day from now",
+            )
+        )
+    arrival_us = max(arrival_us, now_us)
     destination, badge = inputs["destination"], bool(inputs["badge"])
     ahead, way = await forecasts(city), await on_the_way(city, arrival_us)
     streets, still = await crowds(city), await stuck(city)
@@ -157,10 +175,11 @@ async def find(city: City, inputs: Mapping[str, Any]) -> dict[str, Any]:
             left_out.append({"place": place.urn, "name": place.name, "reason": _words(why)})
             continue
         expected = _expected(place, ahead, arrival_us, badge, now_us)
-        claimed = 0 if badge else way.get(place.urn, 0)
+        claimed = way.get(pool_of(place.urn, badge), 0)
         assert place.position is not None
         crowd = crowd_at(streets, place.position, arrival_us)
-        risk = 0.5 if expected is None else risk_full(expected, claimed, crowd, place.total)
+        total = counts_of(place, badge)[0]
+        risk = 0.5 if expected is None else risk_full(expected, claimed, crowd, total)
         found = cost(place, destination, inputs["origin"], inputs["stay_minutes"], risk)
         free_now = place.badge_free if badge else place.free
         held = (await city.held(pool_of(place.urn, badge))).units
