@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 
 from poorter.forecast import backtest
+from poorter.forecast.blend import counts_whole, follow, whole
 from poorter.forecast.boosted import available, fit
 from poorter.forecast.features import make_rows, scales, shifted, still
 from poorter.forecast.interval import track
-from poorter.forecast.table import Table, carried, clean, read_table
+from poorter.forecast.reading import read_table
+from poorter.forecast.table import Table, carried, clean
 
 HOURS = 24 * 7 * 30
 
@@ -158,3 +160,56 @@ def test_the_command_prints_every_place(tmp_path: Path, capsys: pytest.CaptureFi
 def test_too_few_rows_are_refused() -> None:
     with pytest.raises(ValueError, match="too few"):
         fit("numpy", np.zeros((5, 2), np.float32), np.zeros(5), ["a", "place"])
+
+
+def test_gaps_of_months_new_places_and_odd_ones_are_no_trouble() -> None:
+    table = town(places=6)
+    half = HOURS // 2
+    table.values[half - 24 * 50 : half, :] = np.nan  # nobody counted for seven weeks
+    table.values[: HOURS - 24 * 20, 1] = np.nan  # new three weeks ago
+    table.values[:, 2] = 7.0
+    table.values[:, 3] = np.nan
+    table.values[: HOURS - 24 * 40, 4] = 7.0  # began to move after it was learnt
+    table.capacity[5] = np.nan
+    found = {r.place: r for r in backtest.evaluate(table, 3, 1, "numpy", "UTC")}
+    assert set(found) == {"p0", "p1", "p2", "p4", "p5"}
+    assert found["p0"].ratio < 0.9
+    assert found["p1"].ratio < 1.1
+    assert found["p2"].ratio == 1
+    assert found["p4"].ratio < 1.4
+    said = list(backtest.lines(list(found.values()), 3, table.places))
+    assert any(line.startswith("p3 ") and "no count now" in line for line in said)
+
+
+def test_with_too_little_to_learn_from_what_is_usual_is_forecast() -> None:
+    table = town(places=2)
+    table.values[: HOURS - 24 * 45] = np.nan
+    results = backtest.evaluate(table, 1, 1, "numpy", "UTC")
+    assert [r.place for r in results] == ["p0", "p1"]
+    assert all(np.isfinite(r.ratio) and r.ratio < 1.2 for r in results)
+
+
+def test_each_place_follows_what_was_best_there_lately() -> None:
+    dice = np.random.default_rng(3)
+    truth = dice.normal(0, 1, (3000, 3))
+    moves = truth + dice.normal(0, 0.1, truth.shape)
+    moves[:, 1] = dice.normal(0, 1, 3000)  # the model knows nothing of this one
+    usual = np.full_like(truth, np.nan)
+    usual[:, 2] = truth[:, 2]  # and here what is usual is all there is
+    chosen = follow(moves, usual, truth, 3)
+    assert np.abs(chosen - truth)[500:, 0].mean() < 0.1
+    assert np.abs(chosen)[500:, 1].mean() < 0.05
+    assert np.abs(chosen - truth)[500:, 2].mean() < 0.01
+    later = truth.copy()
+    later[2000:] = 9.0
+    assert np.array_equal(follow(moves, usual, later, 3)[:2003], chosen[:2003])
+
+
+def test_whole_counts_are_forecast_whole_inside_the_interval_only() -> None:
+    middle = np.array([[1.4, 1.4, 1.4]])
+    half = np.array([1.0, 0.1, 1.0])
+    low, high = middle - half, middle + half
+    told = whole(middle, low, high, np.array([True, True, False]))
+    assert told.tolist() == [[1.0, 1.4, 1.4]]
+    past = np.array([[1.0, np.nan, 0.5], [2.0, 3.0, 1.0]])
+    assert counts_whole(past).tolist() == [True, True, False]

@@ -11,26 +11,43 @@ year before it.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from poorter.city.errors import CityError, Invalid
-from poorter.forecast.boosted import Kind, available, fit
-from poorter.forecast.features import STILL_MAX, WEEK, make_rows, scales, shifted, still
+from poorter.forecast.blend import counts_whole, follow, whole
+from poorter.forecast.boosted import ROWS_MIN, Kind, available, fit
+from poorter.forecast.features import (
+    SCALE_HOURS,
+    STILL_MAX,
+    WEEK,
+    Rows,
+    make_rows,
+    scales,
+    shifted,
+    still,
+)
 from poorter.forecast.interval import track
-from poorter.forecast.table import Table, Values, read_table
+from poorter.forecast.reading import Hints, read_table
+from poorter.forecast.table import Table, Values
 
 HOURS_A_MONTH = 730
 TRAIN_HOURS = 24 * 365 * 3
 WARM_HOURS = 24 * 60
 REFIT_MONTHS = 3
 POINTS_MIN = 1
+#: hours times places that are looked at: keeps memory under about 4 GB
+CELLS_MAX = 8_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,33 +76,53 @@ def forecast_year(
     table: Table, horizon: int, months: int, kind: Kind, zone: str
 ) -> tuple[Values, Values, Values, int]:
     """(middle, low, high)[hour, place] from `start` on, and that start. Row t is made at hour t."""
-    rows, names = make_rows(table, horizon, zone)
-    scale = scales(table.values)
     total = len(table.hours)
     start = max(total - months * HOURS_A_MONTH, WARM_HOURS + WEEK * 8)
     if start >= total:
         weeks = -(-(WARM_HOURS + WEEK * 8) // WEEK)
         raise Invalid(f"{total} hours are too few to judge by: {weeks} weeks at least, and some")
     begin = start - WARM_HOURS
+    rows, names = make_rows(table, horizon, zone)
+    scale, stands = scales(table.values), still(table.values) >= STILL_MAX
     change = (_ahead(table.values, horizon) - table.values) / scale
-    middle = np.full((total - begin, len(table.places)), np.nan)
-    spread = np.full_like(middle, np.nan)
+    moves, spread = (np.full((total - begin, len(table.places)), np.nan) for _ in range(2))
     for first, last in _quarters(begin, start, total):
         known = slice(max(0, first - TRAIN_HOURS), first - horizon)  # outcomes known at `first`
-        usable = ~(np.isnan(change[known]) | np.isnan(table.values[known]))
-        model = fit(kind, rows[known][usable], change[known][usable], names)
+        usable = ~np.isnan(change[known])
         block = slice(first, last)
-        flat = rows[block].reshape(-1, len(names))
-        moved, size = model.predict(flat)
-        shape = table.values[block].shape
-        moves = np.where(still(table.values)[block] >= STILL_MAX, 0.0, moved.reshape(shape))
-        middle[first - begin : last - begin] = table.values[block] + moves * scale[block]
-        spread[first - begin : last - begin] = size.reshape(shape) * scale[block]
-    middle = _possible(middle, table.capacity)
+        moved, size = _forecast(kind, rows, change, known, usable, block, names)
+        moves[first - begin : last - begin] = np.where(stands[block], 0.0, moved)
+        spread[first - begin : last - begin] = size
+    usual = np.asarray(rows[begin:, :, names.index("week_course")], float)
+    usual[stands[begin:]] = 0.0
+    now, scale = table.values[begin:], scale[begin:]
+    followed = follow(moves, usual, change[begin:], horizon)
+    middle = _possible(now + followed * scale, table.capacity)
     truth = _ahead(table.values, horizon)[begin:]
-    low, high = track(middle, spread, truth, horizon)
+    low, high = track(middle, spread * scale, truth, horizon)
+    middle = whole(middle, low, high, counts_whole(table.values[:begin]))
     skip = start - begin
     return middle[skip:], np.maximum(low[skip:], 0.0), high[skip:], start
+
+
+def _forecast(
+    kind: Kind,
+    rows: Rows,
+    change: Values,
+    known: slice,
+    usable: NDArray[np.bool_],
+    block: slice,
+    names: list[str],
+) -> tuple[Values, Values]:
+    """(moves, sizes of the error) of a block by a model of what was `usable` before; what is usual
+    where there was too little to learn from."""
+    shape = rows[block].shape[:2]
+    if usable.sum() < ROWS_MIN:
+        usual = np.asarray(rows[block][:, :, names.index("week_course")], float)
+        return np.where(np.isnan(usual), 0.0, usual), np.full(shape, 0.05)
+    model = fit(kind, rows[known][usable], change[known][usable], names)
+    moved, size = model.predict(rows[block].reshape(-1, len(names)))
+    return moved.reshape(shape), size.reshape(shape)
 
 
 def _quarters(begin: int, start: int, total: int) -> Iterator[tuple[int, int]]:
@@ -109,6 +146,7 @@ def _possible(middle: Values, capacity: Values) -> Values:
 
 def evaluate(table: Table, horizon: int, months: int, kind: Kind, zone: str) -> list[Result]:
     """Every place, losses included."""
+    table = needed(table, months)
     middle, low, high, start = forecast_year(table, horizon, months, kind, zone)
     truth = _ahead(table.values, horizon)[start:]
     now = table.values[start:]
@@ -137,6 +175,12 @@ def evaluate(table: Table, horizon: int, months: int, kind: Kind, zone: str) -> 
     return results
 
 
+def needed(table: Table, months: int) -> Table:
+    """As much of the table as the months to judge, and what is learnt from, take."""
+    hours = months * HOURS_A_MONTH + WARM_HOURS + TRAIN_HOURS + SCALE_HOURS
+    return table.last(min(hours, CELLS_MAX // len(table.places)))
+
+
 def _live(past: Values) -> NDArray[np.bool_]:
     """Places whose count moved in at least a tenth of the known hours of the year before."""
     moves = np.diff(past, axis=0)
@@ -148,8 +192,8 @@ def _mean_error(guess: Values, actual: Values) -> float:
     return float(np.mean(np.abs(guess - actual)))
 
 
-def lines(results: list[Result], horizon: int) -> Iterator[str]:
-    """The table, and what it comes to."""
+def lines(results: list[Result], horizon: int, places: Sequence[str] = ()) -> Iterator[str]:
+    """The table, and what it comes to; `places` without a result are named too."""
     yield f"{horizon} h ahead"
     yield "place".ljust(44) + " points    error  persist     week  ratio  cover"
     for r in sorted(results, key=lambda r: r.ratio):
@@ -158,6 +202,10 @@ def lines(results: list[Result], horizon: int) -> Iterator[str]:
             f"{r.place:44.44} {r.points:6d} {r.error:8.2f} {r.persistence:8.2f} "
             f"{r.last_week:8.2f} {r.ratio:6.3f} {r.covered:6.1%}{mark}"
         )
+    judged = {r.place for r in results}
+    for place in places:
+        if place not in judged:
+            yield f"{place:44.44}      0  no count now, a week before, and an outcome at one hour"
     if not results:
         yield "no place has a count now, a week before, and an outcome at the same hours"
         return
@@ -166,7 +214,7 @@ def lines(results: list[Result], horizon: int) -> Iterator[str]:
     points = sum(r.points for r in results)
     pooled = sum(r.covered * r.points for r in results) / points
     good = sum(0.75 <= r.covered <= 0.85 for r in results) / len(results)
-    worse = sum(ratio >= 1 for ratio in ratios)
+    worse = sum(ratio > 1 for ratio in ratios)
     yield (
         f"median ratio over all {len(ratios)} places {np.median(ratios):.3f}, over {len(living)} "
         f"live ones {np.median(living) if living else np.nan:.3f}; {worse} lose"
@@ -176,30 +224,55 @@ def lines(results: list[Result], horizon: int) -> Iterator[str]:
 
 def main(argv: list[str] | None = None) -> int:
     """Print the table for each horizon."""
-    parser = argparse.ArgumentParser(
-        prog="python -m poorter.forecast.backtest", description=__doc__
-    )
-    parser.add_argument("--hourly", type=Path, required=True, help="wide or long CSV of counts")
-    parser.add_argument("--places", type=Path, help="CSV with place_id and num_all (capacity)")
-    parser.add_argument("--months", type=int, default=12, help="how many of the last months")
-    parser.add_argument("--horizon", type=int, action="append", help="hours ahead (1 and 3)")
-    parser.add_argument("--zone", default="UTC", help="the city's time zone")
-    parser.add_argument("--model", choices=["boosted", "numpy"], default=available())
-    chosen = parser.parse_args(argv)
+    chosen = _parser().parse_args(argv)
     started = time.perf_counter()
     try:
         return _run(chosen, sys.stdout.write, started)
-    except (CityError, OSError, UnicodeDecodeError) as wrong:
+    except (CityError, OSError) as wrong:
         sys.stderr.write(f"backtest: {wrong}\n")
         return 1
 
 
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m poorter.forecast.backtest",
+        description="How good the forecast is at each place, never looking ahead.",
+    )
+    add = parser.add_argument
+    add("--hourly", type=Path, required=True, help="wide or long table of counts")
+    add("--places", type=Path, help="table with place_id and num_all (capacity)")
+    add("--months", type=int, default=12, help="how many of the last months (12)")
+    add("--horizon", type=int, action="append", help="hours ahead, repeatable (1 and 3)")
+    add("--zone", default="UTC", help="the city's time zone (UTC)")
+    add("--local", action="store_true", help="times without a zone are in --zone, not UTC")
+    add("--time", default="", help="name of the column of times, when it isn't plain")
+    add("--time-format", default="", help="as strptime has it, when it isn't plain")
+    add("--place", default="", help="name of the column of places, when it isn't plain")
+    add("--count", default="", help="name of the column of counts, when it isn't plain")
+    add("--model", choices=["boosted", "numpy"], default=available(), help="the best installed")
+    return parser
+
+
 def _run(chosen: argparse.Namespace, out: Callable[[str], int], started: float) -> int:
-    table = read_table(chosen.hourly, chosen.places)
-    out(f"{len(table.places)} places, {len(table.hours)} hours; model: {chosen.model}\n")
-    for horizon in chosen.horizon or [1, 3]:
-        found = evaluate(table, horizon, chosen.months, chosen.model, chosen.zone)
-        out("\n".join(["", *lines(found, horizon), ""]))
+    if chosen.months < 1 or any(h < 1 or h > WEEK // 2 for h in chosen.horizon or ()):
+        raise Invalid(f"months are 1 or more, horizons 1 to {WEEK // 2} hours")
+    hints = Hints(chosen.time, chosen.place, chosen.count, chosen.time_format, chosen.local)
+    table = read_table(chosen.hourly, chosen.places, chosen.zone, hints)
+    first, last = (datetime.fromtimestamp(int(table.hours[at]) * 3600, UTC) for at in (0, -1))
+    out(
+        f"{len(table.places)} places, {len(table.hours)} hours from {first:%Y-%m-%d} to "
+        f"{last:%Y-%m-%d}; model: {chosen.model}\n"
+    )
+    horizons = list(dict.fromkeys(chosen.horizon or [1, 3]))
+    work = [(table, h, chosen.months, chosen.model, chosen.zone) for h in horizons]
+    side_by_side = min(len(work), os.cpu_count() or 1)
+    if side_by_side == 1:
+        results = [evaluate(*one) for one in work]
+    else:
+        with ProcessPoolExecutor(side_by_side, get_context("spawn")) as processes:
+            results = list(processes.map(evaluate, *zip(*work, strict=True)))
+    for horizon, found in zip(horizons, results, strict=True):
+        out("\n".join(["", *lines(found, horizon, table.places), ""]))
     out(f"{time.perf_counter() - started:.0f} s\n")
     return 0
 

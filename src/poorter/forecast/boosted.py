@@ -16,6 +16,7 @@ from poorter.city.errors import Unsupported
 from poorter.forecast.features import Rows
 
 Kind = Literal["boosted", "numpy"]
+ROWS_MIN = 500
 ROWS_MAX = 600_000
 _PARAMETERS: dict[str, Any] = {
     "objective": "l1",
@@ -28,7 +29,7 @@ _PARAMETERS: dict[str, Any] = {
     "lambda_l2": 2.0,
     "max_bin": 127,
     "verbosity": -1,
-    "num_threads": 2,
+    "num_threads": 1,  # two that wait for one another are slower than one on a busy machine
     "deterministic": True,
     "seed": 1,
 }
@@ -53,7 +54,7 @@ def fit(kind: Kind, rows: Rows, change: NDArray[np.float64], names: list[str]) -
 
     Raises: Unsupported for "boosted" without the extra, ValueError for too few rows.
     """
-    if len(rows) < 100:
+    if len(rows) < ROWS_MIN:
         raise ValueError(f"{len(rows)} rows are too few to learn from")
     if len(rows) > ROWS_MAX:
         chosen = np.random.default_rng(1).choice(len(rows), ROWS_MAX, replace=False)
