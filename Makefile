@@ -38,7 +38,7 @@ lock: ## pin again what pyproject.toml asks for (needs uv)
 	  -o requirements/all.txt pyproject.toml
 
 clean: ## remove what was made
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache example-city
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache example-city*
 
 $(STAMP): requirements/all.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)

@@ -5,8 +5,10 @@ both cores, and the library of the trees should not live beside requests.
 python -m poorter.forecast.live learn FILE < table      learns, writes FILE whole or not at all
 python -m poorter.forecast.live expect FILE < table     prints {place: [[hour, mean, low, high]]}
 
-A table goes as NumPy's npz (`packed`). Intervals: split conformal. The last three weeks are kept
-apart; how far the model was off there, in units of its own idea of that, gives each place's width.
+A table goes as NumPy's npz (`packed`). The last three weeks are kept apart from learning. How far
+the model was off there, in units of its own idea of that, gives each place's width to start with
+(split conformal); from there widths, and how far each place follows the model, go with each outcome
+of the past two weeks, exactly as the backtest has it.
 """
 
 from __future__ import annotations
@@ -25,14 +27,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poorter.city.errors import CityError, Invalid
+from poorter.forecast.blend import counts_whole, follow, whole
 from poorter.forecast.boosted import Kind, Model, available, fit, restored
 from poorter.forecast.features import SCALE_HOURS, STILL_MAX, make_rows, scales, still
-from poorter.forecast.interval import COVERAGE
+from poorter.forecast.interval import COVERAGE, track
 from poorter.forecast.seasonal import Point
 from poorter.forecast.table import Table, Values, clean
 
 FORMAT = 1
 APART_HOURS = 24 * 21
+#: outcomes that are gone through again; all of them after what was learnt from
+AGAIN_HOURS = 24 * 14
 LEARN_HOURS_MIN = 24 * 49
 #: hours times places: keeps the child under about 2 GB
 CELLS_MAX = 1_500_000
@@ -97,9 +102,9 @@ def _widths(off: Values, column: NDArray[np.intp], table: Table) -> Values:
 
 
 def expect(learnt: Learnt, table: Table) -> dict[str, list[Point]]:
-    """The hours after the last of `table` (eight weeks of it are enough), for the places that were
+    """The hours after the last of `table` (ten weeks of it are enough), for the places that were
     learnt and have a count in that last hour."""
-    hours = table.hours[-SCALE_HOURS - 48 :]
+    hours = table.hours[-SCALE_HOURS - AGAIN_HOURS - 48 :]
     values = np.full((len(hours), len(learnt.places)), np.nan)
     at = {name: column for column, name in enumerate(table.places)}
     for column, name in enumerate(learnt.places):
@@ -107,19 +112,43 @@ def expect(learnt: Learnt, table: Table) -> dict[str, list[Point]]:
             values[:, column] = table.values[-len(hours) :, at[name]]
     values = clean(values, learnt.capacity)
     recent = Table(hours, learnt.places, values, learnt.capacity)
-    now, scale, stands = values[-1], scales(values)[-1], still(values)[-1] >= STILL_MAX
     found: dict[str, list[Point]] = {}
     for horizon, (model, widths) in learnt.models.items():
-        rows, _ = make_rows(recent, horizon, learnt.zone)
-        change, spread = model.predict(rows[-1])
-        middle = now + np.where(stands, 0.0, change) * scale
-        half = widths * spread * scale
-        bounds = [_possible(b, learnt.capacity) for b in (middle, middle - half, middle + half)]
+        bounds = _expect_one(recent, horizon, model, widths, learnt.zone)
+        middle, low, high = (_possible(bound, learnt.capacity) for bound in bounds)
         for column in np.flatnonzero(~np.isnan(middle)).tolist():
-            mean, low, high = (float(bound[column]) for bound in bounds)
-            point = Point(int(hours[-1]) + horizon, mean, low, high)
+            point = Point(
+                int(hours[-1]) + horizon, *(float(b[column]) for b in (middle, low, high))
+            )
             found.setdefault(learnt.places[column], []).append(point)
     return found
+
+
+def _expect_one(
+    table: Table, horizon: int, model: Model, widths: Values, zone: str
+) -> tuple[Values, Values, Values]:
+    """(middle, low, high)[place] after the last hour, having gone through the hours before it."""
+    rows, names = make_rows(table, horizon, zone)
+    again = slice(-min(AGAIN_HOURS, len(table.hours)), None)
+    shape = rows[again].shape[:2]
+    moved, spread = (
+        one.reshape(shape) for one in model.predict(rows[again].reshape(-1, len(names)))
+    )
+    stands = still(table.values)[again] >= STILL_MAX
+    scale, now = scales(table.values)[again], table.values[again]
+    truth = np.full_like(now, np.nan)
+    truth[:-horizon] = now[horizon:]
+    usual = np.asarray(rows[again][:, :, names.index("week_course")], float)
+    moves = follow(
+        np.where(stands, 0.0, moved),
+        np.where(stands, 0.0, usual),
+        (truth - now) / scale,
+        horizon,
+    )
+    middle = now + moves * scale
+    low, high = track(middle, spread * widths * scale, truth, horizon)
+    middle = whole(middle, low, high, counts_whole(table.values))
+    return middle[-1], low[-1], high[-1]
 
 
 def _possible(values: Values, capacity: Values) -> Values:

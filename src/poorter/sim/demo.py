@@ -19,10 +19,15 @@ from poorter.sim.plan import CENTRE
 
 OFFICERS = ("noor", "sam")
 PASSWORD = "welkom-in-poorterstad"  # noqa: S105 - an example city on this machine, said aloud
+#: which sort of example city this is: rises when what is founded changes
+MARK, VERSION = "example", "2"
 
 
 async def run_demo(folder: Path, port: int, seed: int, say: Callable[[str], None]) -> None:
     """Found the example city in `folder` unless it is there, then serve it until stopped."""
+    before = _put_aside(folder)
+    if before is not None:
+        say(f"The example city here was of another version of Poorter: it is in {before} now.")
     if not (folder / FILE).exists():
         settings = {
             "city.id": "poorterstad",
@@ -34,6 +39,7 @@ async def run_demo(folder: Path, port: int, seed: int, say: Callable[[str], None
         }
         passwords = (PASSWORD, PASSWORD)
         await found_city(folder, settings, OFFICERS, "Gemeenteraad", SystemClock(), passwords)
+        (folder / MARK).write_text(VERSION)
     config = replace(read_config(folder), server_port=port)
     with running_beside(config.url) as issuer:
         await _run(replace(config, identity_providers=trusting(issuer)), seed, say)
@@ -55,3 +61,15 @@ async def _run(config: Config, seed: int, say: Callable[[str], None]) -> None:
         await live(running, seed)
 
     await serve(config, SystemClock(), ready, alive)
+
+
+def _put_aside(folder: Path) -> Path | None:
+    """An example city of another version goes aside; where it went."""
+    mark = folder / MARK
+    if not (folder / FILE).exists() or (mark.exists() and mark.read_text() == VERSION):
+        return None
+    number = 1
+    while (before := folder.with_name(f"{folder.name}.{number}")).exists():
+        number += 1
+    folder.rename(before)
+    return before

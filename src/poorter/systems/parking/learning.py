@@ -34,7 +34,7 @@ from poorter.systems.parking.views import all_places
 log = logging.getLogger(__name__)
 SETTING = "forecast"
 KINDS = ("seasonal", "boosted", "numpy")
-LEARN_DAYS = 400
+LEARN_DAYS = 3 * 365
 LEARN_S = 3600.0
 EXPECT_S = 60.0
 NIGHT_HOUR = 3

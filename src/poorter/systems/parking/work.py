@@ -14,7 +14,7 @@ from poorter.city.time import DAY_US, HOUR_US, MINUTE_US, format_us
 from poorter.decide.advice import Proposal
 from poorter.forecast.seasonal import forecast
 from poorter.systems.city import City
-from poorter.systems.parking.learning import counted, expected
+from poorter.systems.parking.learning import counted, expected, model_file
 from poorter.systems.parking.model import (
     COUNT,
     FORECAST,
@@ -41,6 +41,8 @@ from poorter.systems.parking.views import (
 from poorter.systems.shape import Incident
 
 PAST_DAYS = 56
+#: what a learnt forecast looks back on: eight weeks, and two that it goes through again
+LEARNT_PAST_DAYS = 72
 AHEAD_HOURS = 7
 FORECAST_ALGORITHM = "parking.seasonal/1"
 SIGN_ALGORITHM = "parking.signs/1"
@@ -54,7 +56,8 @@ async def make_forecasts(city: City) -> None:
     """The coming hours of each place: as learnt where that is so, else from its past weeks."""
     now_us = city.clock.now_us()
     places = await all_places(city)
-    series = {place.urn: await counted(city, place, PAST_DAYS) for place in places}
+    days = PAST_DAYS if model_file(city) is None else LEARNT_PAST_DAYS
+    series = {place.urn: await counted(city, place, days) for place in places}
     kind, learnt = await expected(city, places, series)
     for place in places:
         silent = place.freshness(now_us) == "silent"
