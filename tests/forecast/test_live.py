@@ -8,6 +8,7 @@ import pytest
 from tests.forecast.test_backtest import town
 
 from poorter.city.errors import Invalid
+from poorter.forecast import asrun
 from poorter.forecast.boosted import Kind
 from poorter.forecast.live import expect, learn, packed, read_learnt, unpacked, write_learnt
 from poorter.forecast.table import Table
@@ -59,3 +60,19 @@ def test_too_little_and_rubbish_are_said(tmp_path: Path) -> None:
         file.write_text(text)
         with pytest.raises(Invalid):
             read_learnt(file)
+
+
+def test_what_a_running_city_makes_is_judged_place_by_place(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = town(hours=24 * 150, places=2)
+    found = asrun.judge(table, [1, 3], 2, 6, 2, "numpy", "UTC")
+    for horizon in (1, 3):
+        assert [r.place for r in found[horizon]] == ["p0", "p1"]
+        assert all(r.points > 40 for r in found[horizon])
+        assert all(r.ratio < 0.9 for r in found[horizon])
+    assert np.mean([r.covered for r in found[3]]) > 0.65
+    file = tmp_path / "t.csv"
+    file.write_text("hour,a\n2026-01-01T00:00Z,1\n2026-01-01T01:00Z,1\n")
+    assert asrun.main(["--hourly", str(file), "--model", "numpy"]) == 1
+    assert "too few" in capsys.readouterr().err

@@ -152,7 +152,7 @@ def evaluate(table: Table, horizon: int, months: int, kind: Kind, zone: str) -> 
     now = table.values[start:]
     last_week = shifted(table.values, WEEK - horizon)[start:]
     counts = ~(np.isnan(truth) | np.isnan(now) | np.isnan(last_week))
-    live = _live(table.values[max(0, start - 24 * 365) : start])
+    live = live_places(table.values[max(0, start - 24 * 365) : start])
     results = []
     for column, place in enumerate(table.places):
         chosen = counts[:, column]
@@ -181,7 +181,7 @@ def needed(table: Table, months: int) -> Table:
     return table.last(min(hours, CELLS_MAX // len(table.places)))
 
 
-def _live(past: Values) -> NDArray[np.bool_]:
+def live_places(past: Values) -> NDArray[np.bool_]:
     """Places whose count moved in at least a tenth of the known hours of the year before."""
     moves = np.diff(past, axis=0)
     known = np.maximum((~np.isnan(moves)).sum(axis=0), 1)

@@ -18,6 +18,7 @@ import io
 import json
 import os
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,7 @@ class Learnt:
     models: dict[int, tuple[Model, Values]]
 
 
-def learn(table: Table, horizons: range, kind: Kind, zone: str) -> Learnt:
+def learn(table: Table, horizons: Iterable[int], kind: Kind, zone: str) -> Learnt:
     """Learn from all of `table` but its last three weeks, which measure the intervals.
 
     Raises: Invalid for less than seven weeks of hours, or too little in them.

@@ -106,7 +106,6 @@ def _month_first(sample: Sequence[str]) -> bool:
 
 def looks_like_time(text: str, named: bool) -> bool:
     """Whether a cell may be a time; a bare number only in a column that is `named` like one."""
-    moments = Moments([])
     if text.replace(".", "", 1).isdigit() and not (named and len(text.partition(".")[0]) >= 8):
         return False
-    return moments.read(text) is not None
+    return any(Moments([leads]).read(text) is not None for leads in ("31/1/2000", "1/31/2000"))

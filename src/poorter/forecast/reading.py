@@ -9,6 +9,7 @@ tell is said by `Hints`.
 from __future__ import annotations
 
 import csv
+import logging
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -22,6 +23,8 @@ from poorter.city.errors import Invalid
 from poorter.forecast.moments import Moments, looks_like_time
 from poorter.forecast.table import Hours, Table, Values, carried, clean
 
+log = logging.getLogger(__name__)
+NO_TIME = "no time that can be read"
 SEPARATORS = ",;\t|"
 SAMPLE_ROWS = 2000
 SPAN_HOURS_MAX = 24 * 366 * 20
@@ -87,12 +90,15 @@ def read_table(
     )
     comma = separator == ";"
     capacities: dict[str, float] = {}
-    rows = _rows(text, separator, len(header))
+    left_out: Counter[str] = Counter()
+    rows = _rows(text, separator, len(header), left_out)
     if columns.place is None:
         names = tuple(header[at] for at in columns.counts)
-        found = _wide(rows, columns, moments, comma)
+        found = _wide(rows, columns, moments, comma, left_out)
     else:
-        names, found, capacities = _long(rows, columns, moments, comma)
+        names, found, capacities = _long(rows, columns, moments, comma, left_out)
+    for why, number in left_out.items():
+        log.warning("%s: %d rows left out: %s", file.name, number, why)
     hours, values = _gapless(found, len(names), file)
     if columns.place is not None:
         values = carried(values)
@@ -119,12 +125,14 @@ def _separator(text: str, file: Path) -> str:
     return best
 
 
-def _rows(text: str, separator: str, width: int) -> Iterator[list[str]]:
+def _rows(text: str, separator: str, width: int, left_out: Counter[str]) -> Iterator[list[str]]:
     reader = csv.reader(text.splitlines(), delimiter=separator)
     next(reader, None)
     for cells in reader:
         if len(cells) == width:
             yield cells
+        elif cells:
+            left_out["not as many columns as the header"] += 1
 
 
 def _start(text: str, separator: str, file: Path) -> tuple[list[str], list[list[str]]]:
@@ -228,12 +236,19 @@ def _time_of(cells: list[str], columns: _Columns) -> str:
 _Found = dict[int, dict[int, float]]  # hour -> column -> count
 
 
-def _wide(rows: Iterator[list[str]], columns: _Columns, moments: Moments, comma: bool) -> _Found:
+def _wide(
+    rows: Iterator[list[str]],
+    columns: _Columns,
+    moments: Moments,
+    comma: bool,
+    left_out: Counter[str],
+) -> _Found:
     found: _Found = {}
     latest: dict[int, float] = {}
     for cells in rows:
         at = moments.read(_time_of(cells, columns))
         if at is None:
+            left_out[NO_TIME] += 1
             continue
         hour = int(at // 3600)
         later = at >= latest.get(hour, at)
@@ -247,7 +262,11 @@ def _wide(rows: Iterator[list[str]], columns: _Columns, moments: Moments, comma:
 
 
 def _long(
-    rows: Iterator[list[str]], columns: _Columns, moments: Moments, comma: bool
+    rows: Iterator[list[str]],
+    columns: _Columns,
+    moments: Moments,
+    comma: bool,
+    left_out: Counter[str],
 ) -> tuple[tuple[str, ...], _Found, dict[str, float]]:
     assert columns.place is not None
     (count,) = columns.counts
@@ -257,6 +276,7 @@ def _long(
         at = moments.read(_time_of(cells, columns))
         name = cells[columns.place].strip()
         if at is None or not name:
+            left_out[NO_TIME if at is None else "no place"] += 1
             continue
         if columns.capacity is not None and name not in capacities:
             total = to_number(cells[columns.capacity], comma)
@@ -299,9 +319,8 @@ def _capacities(file: Path) -> dict[str, float]:
         name = next((at for at, own in enumerate(header) if _PLACE.search(own)), None)
     if total is None or name is None:
         raise Invalid(f"{file.name}: place_id and num_all are not among {', '.join(header)[:300]}")
-    told = {
-        c[name]: to_number(c[total], separator == ";") for c in _rows(text, separator, len(header))
-    }
+    rows = _rows(text, separator, len(header), Counter())
+    told = {cells[name]: to_number(cells[total], separator == ";") for cells in rows}
     return {place: value for place, value in told.items() if value}
 
 

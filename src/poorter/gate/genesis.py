@@ -49,6 +49,7 @@ CITY_TYPES = (
     "AirQualityObserved",
     "WeatherObserved",
     "Neighbourhood",
+    "Garden",
     "City",
     "Road",
     "Water",

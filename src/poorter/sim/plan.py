@@ -71,6 +71,24 @@ STREETS = (
     Street("bolwerk", "Bolwerk", 420, 520, 150, "evening"),
 )
 
+_RIVER = (
+    (-2450, -520),
+    (-1750, -720),
+    (-1150, -660),
+    (-560, -690),
+    (-60, -760),
+    (480, -640),
+    (1000, -570),
+    (1650, -760),
+    (2450, -960),
+)
+_GARDENS = (
+    ("Stadspark", -430, 500, 150),
+    ("Oosterpark", 1180, 420, 190),
+    ("Warande", -1060, 560, 170),
+    ("Begraafplaats", 250, -1080, 130),
+    ("Bolwerkpark", -560, -1160, 160),
+)
 _QUARTERS = ("Binnenstad", "Havenkwartier", "Stationsbuurt", "Parkbuurt", "Bolwerk", "Oosterveld")
 
 
@@ -89,31 +107,28 @@ def point(east_m: float, north_m: float) -> dict[str, Any]:
 
 def neighbourhoods() -> list[tuple[str, dict[str, Any]]]:
     """(name, polygon): the old town, and five wedges around it."""
-    inner = _ring(480, 0, 360, 24)
-    found = [(_QUARTERS[0], _polygon(inner))]
+    found = [(_QUARTERS[0], _polygon(_ring(480, 0, 360, 48)))]
     for number, name in enumerate(_QUARTERS[1:]):
         start, end = 72 * number - 30, 72 * (number + 1) - 30
-        outer = _ring(1750, start, end, 12)
-        back = list(reversed(_ring(480, start, end, 8)))
+        outer = _ring(1750, start, end, 24)
+        back = list(reversed(_ring(480, start, end, 12)))
         found.append((name, _polygon([*outer, *back])))
     return found
 
 
 def roads() -> list[tuple[str, dict[str, Any]]]:
-    """(name, line): the ring, and the ways into town."""
-    lines = [("Stadsring", _ring(760, 0, 360, 36))]
+    """(name, line): the rings, the ways into town, and the streets between them."""
+    lines = [
+        ("Stadsring", _ring(760, 0, 360, 72)),
+        ("Buitenring", _ring(1260, 0, 360, 72)),
+        ("Binnenring", _ring(300, 0, 360, 36)),
+    ]
     names = ("Havenweg", "Kerkweg", "Parklaan", "Stationsweg", "Singelweg", "Oosterweg")
     for number, name in enumerate(names):
-        angle = math.radians(60 * number + 15)
-        lines.append(
-            (
-                name,
-                [
-                    (math.cos(angle) * radius, math.sin(angle) * radius)
-                    for radius in (140, 480, 760, 1250, 1750)
-                ],
-            )
-        )
+        lines.append((name, _way(60 * number + 15, 90, 1750)))
+        lines.append((f"{name[:-3]}straat", _way(60 * number + 45, 480, 1750)))
+    for number in range(12):
+        lines.append((f"Dwarsstraat {number + 1}", _way(30 * number, 760, 1260)))
     return [
         (name, {"type": "LineString", "coordinates": [at(*p) for p in line]})
         for name, line in lines
@@ -121,15 +136,84 @@ def roads() -> list[tuple[str, dict[str, Any]]]:
 
 
 def water() -> list[tuple[str, dict[str, Any]]]:
-    """(name, polygon): the canal around the old town and the harbour."""
-    moat = [*_ring(500, 200, 430, 30), *reversed(_ring(455, 200, 430, 30))]
-    harbour = [(520, -420), (900, -560), (1000, -430), (600, -300)]
-    return [("Stadsgracht", _polygon(moat)), ("Haven", _polygon(harbour))]
+    """(name, polygon): the canal around the old town, the river and its harbour."""
+    moat = [*_ring(505, 0, 360, 60), *reversed(_ring(455, 0, 360, 60))]
+    harbour = [(540, -590), (560, -430), (760, -400), (900, -430), (930, -570)]
+    return [
+        ("Stadsgracht", _polygon(moat)),
+        ("Rivier", _polygon(_band(_smooth(_RIVER), 42))),
+        ("Haven", _polygon(harbour)),
+    ]
+
+
+def gardens() -> list[tuple[str, dict[str, Any]]]:
+    """(name, polygon): the parks."""
+    return [
+        (name, _polygon(_blob(east_m, north_m, radius_m)))
+        for name, east_m, north_m, radius_m in _GARDENS
+    ]
+
+
+def _radius(radius_m: float, angle: float) -> float:
+    """No town is round: further out where a village was swallowed, closer where it is wet."""
+    bent = 0.05 * math.sin(3 * angle + 0.6) + 0.035 * math.sin(5 * angle + 2.1)
+    return radius_m * (1 + bent * min(radius_m / 1200, 1.2))
 
 
 def _ring(radius_m: float, start: float, end: float, steps: int) -> list[tuple[float, float]]:
     angles = [math.radians(start + (end - start) * i / steps) for i in range(steps + 1)]
-    return [(math.cos(angle) * radius_m, math.sin(angle) * radius_m) for angle in angles]
+    return [
+        (math.cos(a) * _radius(radius_m, a), math.sin(a) * _radius(radius_m, a)) for a in angles
+    ]
+
+
+def _way(degrees: float, from_m: float, to_m: float) -> list[tuple[float, float]]:
+    """A way out of town, which bends a little."""
+    found = []
+    for step in range(9):
+        radius_m = from_m + (to_m - from_m) * step / 8
+        angle = math.radians(degrees + 5 * math.sin(radius_m / 420))
+        reach_m = _radius(radius_m, angle)
+        found.append((math.cos(angle) * reach_m, math.sin(angle) * reach_m))
+    return found
+
+
+def _blob(east_m: float, north_m: float, radius_m: float) -> list[tuple[float, float]]:
+    found = []
+    for step in range(24):
+        angle = math.radians(15 * step)
+        reach_m = radius_m * (1 + 0.18 * math.sin(2 * angle + east_m) + 0.1 * math.sin(3 * angle))
+        found.append(
+            (east_m + math.cos(angle) * reach_m * 1.25, north_m + math.sin(angle) * reach_m)
+        )
+    return found
+
+
+def _smooth(line: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """A line through the points, without corners (Catmull-Rom)."""
+    found = []
+    padded = [line[0], *line, line[-1]]
+    for p, q, r, s in zip(padded, padded[1:], padded[2:], padded[3:], strict=False):
+        for step in range(8):
+            t = step / 8
+            found.append((_between(p[0], q[0], r[0], s[0], t), _between(p[1], q[1], r[1], s[1], t)))
+    return [*found, line[-1]]
+
+
+def _between(p: float, q: float, r: float, s: float, t: float) -> float:
+    slope, bend = r - p, 2 * p - 5 * q + 4 * r - s
+    return q + 0.5 * t * (slope + t * (bend + t * (3 * (q - r) + s - p)))
+
+
+def _band(line: Sequence[tuple[float, float]], half_m: float) -> list[tuple[float, float]]:
+    """Both banks of a river along a line."""
+    left, right = [], []
+    for (ax, ay), (bx, by) in zip(line, [*line[1:], line[-1]], strict=True):
+        length = math.hypot(bx - ax, by - ay) or 1.0
+        dx, dy = -(by - ay) / length * half_m, (bx - ax) / length * half_m
+        left.append((ax + dx, ay + dy))
+        right.append((ax - dx, ay - dy))
+    return [*left[:-1], *reversed(right[:-1])]
 
 
 def _polygon(outline: Sequence[tuple[float, float]]) -> dict[str, Any]:

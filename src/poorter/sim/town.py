@@ -66,6 +66,7 @@ def things() -> Iterator[Entity]:
         ("Neighbourhood", plan.neighbourhoods()),
         ("Road", plan.roads()),
         ("Water", plan.water()),
+        ("Garden", plan.gardens()),
     ):
         for name, geometry in found:
             yield Entity(

@@ -14,8 +14,12 @@ from markupsafe import Markup
 WIDTH, HEIGHT = 900, 640
 CELLS = 12
 _PAD = 36
-#: where a name may stand, from the middle of its quarter; the first of the best is taken
-_SHIFTS = (0.0, 40.0, -40.0, 70.0, -70.0)
+_CLASSES = {"Water": "water", "Garden": "garden"}
+#: where a name may stand, from the middle of its quarter; the nearest of the best is taken
+_SHIFTS = sorted(
+    ((dx, dy) for dx in range(-120, 121, 20) for dy in range(-90, 91, 15)),
+    key=lambda shift: math.hypot(*shift),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +89,8 @@ def draw_map(
         f'<svg class="map" viewBox="0 0 {WIDTH} {HEIGHT}" role="group" '
         f'aria-label="{escape(title)}" xmlns="http://www.w3.org/2000/svg">'
     ]
-    order = {"Neighbourhood": 0, "Water": 1, "Road": 2}
-    for ground in sorted(grounds, key=lambda g: order.get(g.kind, 3)):
+    order = {"Neighbourhood": 0, "Garden": 1, "Water": 2, "Road": 3}
+    for ground in sorted(grounds, key=lambda g: order.get(g.kind, 4)):
         parts.append(_ground(ground, projection))
     if cell_href:
         parts += _cells(projection, cell_href)
@@ -120,7 +124,7 @@ def _ground(ground: Ground, projection: Projection) -> str:
         for polygon in polygons
         for ring in polygon
     )
-    return f'<path class="{"water" if ground.kind == "Water" else "quarter"}" d="{path}"/>'
+    return f'<path class="{_CLASSES.get(ground.kind, "quarter")}" d="{path}"/>'
 
 
 def _points(line: Sequence[Sequence[float]], projection: Projection) -> str:
@@ -128,14 +132,16 @@ def _points(line: Sequence[Sequence[float]], projection: Projection) -> str:
 
 
 def _label(ground: Ground, projection: Projection, taken: Sequence[tuple[float, float]]) -> str:
-    """The name in the middle, or above or below it where marks would lie under the name."""
+    """The name in the middle, or beside it where marks would lie under the name."""
     found = [projection.xy(p) for p in _positions(ground.geometry)]
     x = sum(p[0] for p in found) / len(found)
     middle = sum(p[1] for p in found) / len(found)
     half = 5.0 * len(ground.label)
-    y = min(
-        (middle + shift for shift in _SHIFTS),
-        key=lambda at: sum(abs(x - mx) < half + 12 and abs(at - 5 - my) < 20 for mx, my in taken),
+    x, y = min(
+        ((x + dx, middle + dy) for dx, dy in _SHIFTS),
+        key=lambda at: sum(
+            abs(at[0] - mx) < half + 16 and abs(at[1] - 5 - my) < 24 for mx, my in taken
+        ),
     )
     return f'<text class="quarter-name" x="{x:.0f}" y="{y:.0f}">{escape(ground.label)}</text>'
 

@@ -14,9 +14,9 @@ _TONES = {"quiet": "good", "normal": "low", "busy": "medium", "very-busy": "high
 
 
 def grounds(visit: Visit) -> list[Ground]:
-    """Quarters, water and roads that this visitor may see."""
+    """Quarters, parks, water and roads that this visitor may see."""
     found = []
-    query = Query(types=("Neighbourhood", "Water", "Road"), limit=400)
+    query = Query(types=("Neighbourhood", "Garden", "Water", "Road"), limit=400)
     for stored in visit.running.store.query(visit.permit(), query).entities:
         entity = visit.running.store.decode(stored)
         location, name = entity.geometry(), entity.value("name")
