@@ -82,10 +82,11 @@ def test_lost_answers_change_nothing(tmp_path: Path) -> None:
                 far = await at(there, url)
                 near = here.city_of(SYSTEM)
                 await asyncio.gather(one_round(far), one_round(near))
+                until = here_clock.now_us() + HOUR_US
                 for city in (far, near):
-                    await city.hold("p", "one", capacity=2, taken=1, until_us=2**60)
+                    await city.hold("p", "one", capacity=2, taken=1, until_us=until)
                     with pytest.raises(Conflict):
-                        await city.hold("p", "two", capacity=2, taken=1, until_us=2**60)
+                        await city.hold("p", "two", capacity=2, taken=1, until_us=until)
                     await city.end_hold("p", "one")
                     with pytest.raises(NotFound):
                         await city.end_hold("p", "one")
@@ -337,7 +338,8 @@ def test_events_hide_what_the_permit_hides(tmp_path: Path) -> None:
             async with httpx.AsyncClient(transport=transport, base_url="http://city") as client:
                 before = (await client.get(f"{PREFIX}/events")).json()["last"]
                 await put(there, garage("a", 3))
-                await city.hold("p", "h", capacity=1, taken=0, until_us=2**60)
+                until = city.clock.now_us() + HOUR_US
+                await city.hold("p", "h", capacity=1, taken=0, until_us=until)
                 await city.put(Entity("urn:ngsi-ld:ParkingReservation:x", ("ParkingReservation",)))
                 answer = (await client.get(f"{PREFIX}/events?after={before}")).json()
                 assert [event["urn"] for event in answer["events"]] == [A]

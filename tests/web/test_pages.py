@@ -92,6 +92,8 @@ def test_the_root_picks_the_language_and_strange_ones_get_ours(tmp_path: Path) -
                 answer = await client.get("/", headers={"accept-language": header})
                 assert (answer.status_code, answer.headers["location"]) == (303, place)
             assert (await client.get("/xx/goals")).status_code == 303
+            assert (await client.get("/nl")).headers["location"] == "/nl/"
+            assert (await client.get("/robots.txt")).status_code == 404
 
     asyncio.run(run())
 

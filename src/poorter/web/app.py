@@ -29,7 +29,7 @@ from poorter.web import (
     staff,
 )
 from poorter.web.page import Handler, Pages
-from poorter.web.speaking import choose
+from poorter.web.speaking import LANGUAGES, choose
 
 STATIC = Path(__file__).parent / "static"
 
@@ -104,6 +104,7 @@ def make_pages(running: Running, acts: Operations, ledger: Proofs) -> Starlette:
 
     routes: list[Route | Mount] = [
         Route("/", root),
+        *(Route(f"/{language}", RedirectResponse(f"/{language}/", 308)) for language in LANGUAGES),
         Route("/health", health),
         Route("/ready", readiness),
         Mount("/static", StaticFiles(directory=STATIC)),
@@ -118,4 +119,6 @@ def make_pages(running: Running, acts: Operations, ledger: Proofs) -> Starlette:
     async def lost(request: Request, wrong: Exception) -> Response:
         return pages.lost(request)
 
-    return Starlette(routes=routes, exception_handlers={404: lost})
+    app = Starlette(routes=routes, exception_handlers={404: lost})
+    app.router.redirect_slashes = False  # /robots.txt is no language
+    return app
