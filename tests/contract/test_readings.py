@@ -145,7 +145,9 @@ def test_another_type_under_the_same_id_is_refused(store: Store) -> None:
 READINGS = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 3)), max_size=25)
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(data=READINGS, cut=st.integers(0, 25))
 def test_any_order_agrees_with_the_plain_rule(store: Store, data: list, cut: int) -> None:
     """Against the rule written out: same moment and value is nothing, other value a correction."""

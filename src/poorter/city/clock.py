@@ -53,6 +53,11 @@ class CommittedClock:
         """max(wall clock, last committed time), the time expiry is judged by."""
         return max(self._wall_us(), self._committed_us)
 
+    @property
+    def committed_us(self) -> int:
+        """The last committed time: whatever carries it, or an earlier one, is committed."""
+        return self._committed_us
+
     def committed(self, at_us: int) -> None:
         """Note that a commit carried the time `at_us`."""
         self._committed_us = max(self._committed_us, at_us)

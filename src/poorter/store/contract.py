@@ -19,7 +19,7 @@ from poorter.city.query import HistoryQuery, Query
 from poorter.gate.permit import Permit
 from poorter.ledger.lines import KeptLine, SealedLine
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +220,12 @@ class Prune:
     before_us: int
 
 
+class Upkeep:
+    """A store's own work on what it keeps, in a transaction; nobody outside a store makes one."""
+
+    __slots__ = ()
+
+
 Op = (
     Create
     | Put
@@ -238,6 +244,7 @@ Op = (
     | EndHold
     | AppendLeaf
     | AppendLines
+    | Upkeep
 )
 
 
@@ -419,6 +426,31 @@ class Bucket:
 
 
 @dataclass(frozen=True, slots=True)
+class Compacted:
+    """What a round of compaction came to: rows that left the store, segments written."""
+
+    moved: int = 0
+    segments: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class HistorySize:
+    """History on the disk: readings that lie in rows and in segments, and the bytes of each."""
+
+    rows: int
+    rows_bytes: int
+    compacted: int
+    compacted_bytes: int
+    segments: int
+
+    @property
+    def bytes_each(self) -> float | None:
+        """Bytes an observation; None without any."""
+        readings = self.rows + self.compacted
+        return (self.rows_bytes + self.compacted_bytes) / readings if readings else None
+
+
+@dataclass(frozen=True, slots=True)
 class Facet:
     """What entities of a type have: an attribute name (empty: none at all) of a kind, how many
     instances of it, and how many entities of the type there are."""
@@ -479,6 +511,20 @@ class Store(Protocol):
         self, permit: Permit, query: HistoryQuery, width_us: int
     ) -> dict[str, list[Bucket]]:
         """Buckets of `width_us` per attribute of one entity; empty buckets are absent."""
+        ...
+
+    def compact(self, permit: Permit, until_us: int, all_of_it: bool = False) -> Compacted:
+        """Bring history of before `until_us` from rows into columnar segments, as far as it is
+        nobody's personal data by the "administer" permit's rules, and let go what is past its
+        retention. Slow: for a thread. What was broken off has lost and doubled nothing.
+        `all_of_it`: also the few late rows that otherwise wait until they are worth it.
+
+        Raises: Conflict when others changed the same history meanwhile: it is tried again later;
+        Unavailable when the disk is full."""
+        ...
+
+    def history_size(self, permit: Permit) -> HistorySize:
+        """What history takes on the disk. Reads all of its index: it may be slow."""
         ...
 
     def record(self, permit: Permit, kind: str, record_id: str) -> Record:
@@ -567,7 +613,8 @@ class Store(Protocol):
         ...
 
     def backup(self, permit: Permit, target: str) -> None:
-        """A consistent copy into the directory `target` while writing goes on."""
+        """A consistent copy into the directory `target`, segments of history too, while writing
+        goes on."""
         ...
 
     def close(self) -> None:

@@ -60,11 +60,13 @@ def summed(parts: Iterable[Sums]) -> Sums:
         whole = whole.take(np.lexsort((whole.bucket, whole.key)))
     changes = (whole.key[1:] != whole.key[:-1]) | (whole.bucket[1:] != whole.bucket[:-1])
     starts = np.flatnonzero(np.concatenate(([True], changes)))
+    with np.errstate(over="ignore"):  # of huge numbers the sum is infinite, as in any database
+        total = np.add.reduceat(whole.total, starts)
     return Sums(
         whole.key[starts],
         whole.bucket[starts],
         np.add.reduceat(whole.count, starts),
-        np.add.reduceat(whole.total, starts),
+        total,
         np.minimum.reduceat(whole.least, starts),
         np.maximum.reduceat(whole.most, starts),
     )

@@ -17,10 +17,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from poorter.store.history.rows import INTEGER, JSON, REAL, TEXT, Ints, Rows
+from poorter.store.history.rows import INTEGER, JSON, REAL, TEXT, Floats, Ints, Rows
 
 VERSION = 1
-GROUP_ROWS = 32_768
+GROUP_ROWS = 16_384
 ZSTD_LEVEL = 9
 _UNITS_US = (3_600_000_000, 60_000_000, 1_000_000, 1_000)
 _DECIMALS_MAX = 6
@@ -68,6 +68,14 @@ class Layout:
             "text",
             "json",
         )
+
+    def column(self, name: str) -> str:
+        """What a column is called in this layout."""
+        return {
+            "observed": self.observed,
+            "received": self.received,
+            "real": self.real,
+        }.get(name, name)
 
     def to_doc(self) -> dict[str, Any]:
         """For the file's metadata."""
@@ -121,16 +129,21 @@ def _reals(rows: Rows, layout: Layout) -> Any:
     if layout.decimals is None:
         return rows.real
     reals = np.where(rows.kind == REAL, rows.real, 0.0)
-    scaled = np.round(reals * 10.0**layout.decimals)
-    if not _is_exact(reals, scaled, layout.decimals):
+    scaled = _scaled(reals, layout.decimals)
+    if scaled is None:
         raise Unfit(replace(layout, decimals=None))
-    return scaled.astype(np.int64)
+    return scaled
 
 
-def _is_exact(reals: Any, scaled: Any, decimals: int) -> bool:
+def _scaled(reals: Floats, decimals: int) -> Ints | None:
+    """Reals as whole numbers of 10^-decimals; None when that is not exact."""
+    if (abs(reals) >= _EXACT / 10.0**decimals).any():
+        return None
+    scaled = np.round(reals * 10.0**decimals)
     negative_zero = (scaled == 0) & np.signbit(reals)
-    back = scaled / 10.0**decimals
-    return bool((back == reals).all() and (abs(scaled) < _EXACT).all() and not negative_zero.any())
+    if negative_zero.any() or (scaled / 10.0**decimals != reals).any():
+        return None
+    return scaled.astype(np.int64)
 
 
 def _unit(times_us: Ints) -> int:
@@ -188,13 +201,15 @@ class Chosen:
     layout: Layout
     encodings: Mapping[str, str]
 
+    def widened(self, layout: Layout) -> Chosen:
+        """With a layout that takes more: a column under a new name is encoded plainly."""
+        return Chosen(layout, {name: self.encodings.get(name, "PLAIN") for name in layout.names})
+
 
 def choose(sample: Rows, base_us: int) -> Chosen:
     """What takes the fewest bytes on a sample, which is at most a row group."""
     unit = _unit(sample.observed_us - base_us)
-    plain = Layout(
-        base_us, "observed", unit, "received", _unit(sample.received_us - base_us), None
-    )
+    plain = Layout(base_us, "observed", unit, "received", _unit(sample.received_us - base_us), None)
     other = Layout(
         base_us,
         "observed_step",
@@ -224,7 +239,7 @@ def choose(sample: Rows, base_us: int) -> Chosen:
 def _decimals(sample: Rows) -> int | None:
     reals = sample.real[sample.kind == REAL]
     for decimals in range(_DECIMALS_MAX + 1):
-        if len(reals) and _is_exact(reals, np.round(reals * 10.0**decimals), decimals):
+        if len(reals) and _scaled(reals, decimals) is not None:
             return decimals
     return None
 

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from poorter.city.time import DAY_US, HOUR_US
 
+SUFFIX = ".parquet"
+HOURS_SUFFIX = ".hours.parquet"
 #: rows that leave the store in one transaction, which holds up writing for as long as it takes
 FOLD_ROWS_MAX = 250_000
 MERGED_ROWS_MAX = 16_000_000
@@ -73,7 +76,7 @@ def folds(
 def merge(segments: Sequence[Segment]) -> Window | None:
     """Two neighbours of like size, which become one; so a reading is written again only as often
     as its segment doubles."""
-    for earlier, later in zip(segments, segments[1:], strict=False):
+    for earlier, later in pairwise(segments):
         both = earlier.rows + later.rows
         alike = earlier.rows <= 2 * later.rows and later.rows <= 2 * earlier.rows
         small = min(earlier.rows, later.rows) < 4096 and both <= FOLD_ROWS_MAX

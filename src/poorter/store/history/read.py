@@ -7,6 +7,7 @@ import json
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,47 +27,69 @@ NUMBERS = ("instance", "observed", "sequence", "quality", "integer", "real")
 WORDS = ("instance", "observed", "sequence", "integer", "real", "text", "json")
 
 
+@contextmanager
+def _readable(name: str) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except (OSError, pa.ArrowException) as wrong:
+        raise Unavailable(f"history in {name} can't be read: {wrong}") from None
+
+
 class Columns:
-    """One open file. Safe for several threads, one at a time."""
+    """One open file. Safe for several threads, one at a time.
+
+    Raises: FileNotFoundError when it has been replaced since, Unavailable when it can't be read.
+    """
 
     def __init__(self, file: Path) -> None:
+        self._name = file.name
+        with _readable(file.name):
+            self._open(file)
+
+    def _open(self, file: Path) -> None:
         pa.set_memory_pool(pa.system_memory_pool())  # what is read goes back at once
         self._lock = threading.Lock()
         self._parquet = pq.ParquetFile(file, pre_buffer=False)
         meta = self._parquet.metadata
-        doc = json.loads((meta.metadata or {}).get(META, b"{}"))
-        if doc.pop("version", None) != VERSION:
+        self.doc: dict[str, Any] = json.loads((meta.metadata or {}).get(META, b"{}"))
+        if self.doc.pop("version", None) != VERSION:
             raise Unavailable(f"{file.name} was written by another version of Poorter")
-        self.doc: dict[str, Any] = doc
         self.groups: int = meta.num_row_groups
         bounds = [meta.row_group(n).column(0).statistics for n in range(self.groups)]
-        self.first: Ints = np.array([bound.min for bound in bounds], np.int64)
-        self.last: Ints = np.array([bound.max for bound in bounds], np.int64)
+        self._first: Ints = np.array([bound.min for bound in bounds], np.int64)
+        self._last: Ints = np.array([bound.max for bound in bounds], np.int64)
+        moments = self.doc.pop("moments", [(-(2**62), 2**62)] * self.groups)
+        self._oldest, self._newest = np.array(moments, np.int64).reshape(-1, 2).T
 
-    def holding(self, instances: Ints) -> Ints:
-        """The row groups that may hold any of these; sorted."""
-        if not len(instances):
-            return np.zeros(0, np.int64)
-        at = np.searchsorted(instances, self.first)
-        there = instances[np.minimum(at, len(instances) - 1)]
-        return np.flatnonzero((at < len(instances)) & (there <= self.last))
+    def holding(self, instances: Ints | None, from_us: int, until_us: int) -> Ints:
+        """The row groups that may hold any of these in [from, until)."""
+        there = (self._newest >= from_us) & (self._oldest < until_us)
+        if instances is not None:
+            bounded = np.append(instances, 2**62)
+            there &= bounded[np.searchsorted(instances, self._first)] <= self._last
+        return np.flatnonzero(there)
+
+    def between(self, before: int, last: int) -> Ints:
+        """The row groups with instances in (before, last]."""
+        return np.flatnonzero((self._last > before) & (self._first <= last))
+
+    def cuts(self) -> Ints:
+        """The last instance of each row group: where a walk over all of it may pause."""
+        return np.unique(self._last)
 
     def read(self, group: int, names: tuple[str, ...] | None) -> dict[str, Any]:
         """The columns of a row group."""
-        with self._lock:
+        with self._lock, _readable(self._name):
             table = self._parquet.read_row_group(
                 int(group), None if names is None else list(names), use_threads=False
             )
         return {name: table.column(name).combine_chunks() for name in table.column_names}
 
-    def close(self) -> None:
-        """Give the file back."""
-        with self._lock:
-            self._parquet.close()
-
 
 class Segments:
-    """The files of one folder; the latest used stay open."""
+    """The files of one folder; those used last stay open."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -84,26 +107,41 @@ class Segments:
             self._open.move_to_end(name)
             return found
 
-    def rows(
-        self, name: str, instances: Ints | None, names: tuple[str, ...] | None = None
-    ) -> Iterator[Rows]:
-        """Rows of these instances (sorted; None: all), row group by row group."""
+    def forget(self, name: str) -> None:
+        """The file is going."""
+        with self._lock:
+            self._open.pop(name, None)
+
+    def group(self, name: str, group: int, names: tuple[str, ...] | None = None) -> Rows:
+        """All rows of one row group."""
         file = self.columns(name)
         layout = Layout(**file.doc)
-        wanted = None if names is None else tuple(_column(layout, one) for one in names)
-        groups = np.arange(file.groups) if instances is None else file.holding(instances)
-        for group in groups:
-            rows = rows_of(file.read(group, wanted), layout)
+        wanted = None if names is None else tuple(layout.column(one) for one in names)
+        return rows_of(file.read(group, wanted), layout)
+
+    def rows(
+        self,
+        name: str,
+        instances: Ints | None,
+        from_us: int,
+        until_us: int,
+        names: tuple[str, ...] | None = None,
+    ) -> Iterator[Rows]:
+        """Rows of these instances (sorted; None: all) in [from, until), group by group."""
+        for group in self.columns(name).holding(instances, from_us, until_us):
+            rows = self.group(name, group, names)
             if instances is not None:
                 rows = rows.take(_place(rows.instance, instances))
+            inside = (rows.observed_us >= from_us) & (rows.observed_us < until_us)
+            if not inside.all():
+                rows = rows.take(inside)
             if len(rows):
                 yield rows
 
     def hours(self, name: str, instances: Ints | None) -> Iterator[Sums]:
         """Sums by hour of these instances."""
         file = self.columns(name)
-        groups = np.arange(file.groups) if instances is None else file.holding(instances)
-        for group in groups:
+        for group in file.holding(instances, -(2**62), 2**62):
             read = file.read(group, None)
             sums = Sums(
                 read["instance"].to_numpy(),
@@ -115,22 +153,9 @@ class Segments:
             )
             yield sums if instances is None else sums.take(_place(sums.key, instances))
 
-    def forget(self, name: str) -> None:
-        """The file is going."""
-        with self._lock:
-            self._open.pop(name, None)
-
 
 def _place(found: Ints, wanted: Ints) -> Any:
     """Where the wanted ones stand in a sorted column."""
     if len(wanted) == 1:
         return slice(*np.searchsorted(found, (wanted[0], wanted[0] + 1)))
     return among(found, wanted)
-
-
-def _column(layout: Layout, name: str) -> str:
-    return {
-        "observed": layout.observed,
-        "received": layout.received,
-        "real": layout.real,
-    }.get(name, name)

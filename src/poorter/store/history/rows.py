@@ -92,8 +92,10 @@ def make_rows(rows: Sequence[Row]) -> Rows:
         integer[whole_numbers] = [v for v in values if type(v) is int]
         real[kind == REAL] = [v for v in values if type(v) is float]
         words[kind >= TEXT] = [v for v in values if isinstance(v, str | bytes)]
-    columns = (np.array(column, np.int64) for column in whole[:5])
-    return Rows(*columns, kind, integer, real, words)
+    instance, observed_us, sequence, received_us, quality = (
+        np.array(column, np.int64) for column in whole[:5]
+    )
+    return Rows(instance, observed_us, sequence, received_us, quality, kind, integer, real, words)
 
 
 def joined(parts: Iterable[Rows]) -> Rows:
@@ -121,4 +123,5 @@ def among(values: Ints, wanted: Ints) -> Mask:
     if not len(wanted):
         return np.zeros(len(values), bool)
     at = np.minimum(np.searchsorted(wanted, values), len(wanted) - 1)
-    return wanted[at] == values
+    found: Mask = wanted[at] == values
+    return found

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from poorter.city.time import HOUR_US
-from poorter.store.history.hours import Sums, sums_of, summed
+from poorter.store.history.hours import Sums, summed, sums_of
 from poorter.store.history.layout import (
     GROUP_ROWS,
     VERSION,
@@ -27,11 +27,10 @@ from poorter.store.history.layout import (
     table_of,
     writing,
 )
+from poorter.store.history.plan import HOURS_SUFFIX, SUFFIX
 from poorter.store.history.rows import Rows, joined
 
 META = b"poorter"
-SUFFIX = ".parquet"
-HOURS_SUFFIX = ".hours.parquet"
 UNFINISHED = ".part"
 #: sums are worth their bytes when they are so many times fewer than the readings
 HOURS_FEWER = 4
@@ -47,21 +46,13 @@ _HOURS = {
 
 @dataclass(slots=True)
 class Written:
-    """What a segment came to; sizes in bytes."""
+    """What a segment came to; sizes in bytes, `moments`: the oldest and newest of each group."""
 
     rows: int = 0
     size: int = 0
     hours_size: int = 0
-    oldest_us: int = 2**62
-    newest_us: int = -(2**62)
-    sums: list[Sums] = field(default_factory=list)
-
-    def count(self, rows: Rows) -> None:
-        """Note what was written."""
-        self.rows += len(rows)
-        self.oldest_us = min(self.oldest_us, int(rows.observed_us.min()))
-        self.newest_us = max(self.newest_us, int(rows.observed_us.max()))
-        self.sums.append(sums_of(rows, HOUR_US))
+    moments: list[tuple[int, int]] = field(default_factory=list)
+    chosen: Chosen | None = None
 
 
 def write_segment(
@@ -70,26 +61,31 @@ def write_segment(
     """Write FOLDER/NAME.parquet, and sums by hour.
 
     `chunks`: the rows, each chunk sorted and of instances after those of the chunk before; called
-    again when a later chunk doesn't fit the layout that the first one suggested.
+    again when a later chunk doesn't fit the layout that the first one suggested. Without any rows
+    there is no file.
     """
     chosen: Chosen | None = None
-    file = folder / (name + SUFFIX)
+    file, hours = folder / (name + SUFFIX), folder / (name + HOURS_SUFFIX)
     while True:
-        written = Written()
+        written = Written(chosen=chosen)
         try:
-            with _opened(file) as part:
-                chosen = _write(part, base_us, chunks(), chosen, written)
+            with _opened(file) as part, _opened(hours) as hours_part:
+                sums = _HoursWriter(hours_part)
+                _write(part, base_us, sums.seen(chunks()), written)
+                sums.close()
             break
         except Unfit as unfit:
-            chosen = Chosen(unfit.wider, _encodings(chosen, unfit))
+            assert written.chosen is not None
+            chosen = written.chosen.widened(unfit.wider)
+    if not written.rows:
+        file.unlink()
+        hours.unlink()
+        return written
     written.size = file.stat().st_size
-    sums = summed(written.sums)
-    if len(sums) and len(sums) * HOURS_FEWER <= written.rows:
-        hours = folder / (name + HOURS_SUFFIX)
-        with _opened(hours) as part:
-            _write_hours(part, sums)
+    if sums.count and sums.count * HOURS_FEWER <= written.rows:
         written.hours_size = hours.stat().st_size
-    written.sums = []
+    else:
+        hours.unlink()
     sync_folder(folder)
     return written
 
@@ -122,35 +118,27 @@ class _opened:  # noqa: N801 - a context, used as one
         self._part.replace(self._file)
 
 
-def _encodings(chosen: Chosen | None, unfit: Unfit) -> dict[str, str]:
-    """Of the wider layout: as before, and for the column that has changed one that takes all."""
-    known = dict(chosen.encodings) if chosen is not None else {}
-    return {name: known.get(name, "BYTE_STREAM_SPLIT") for name in unfit.wider.names}
-
-
-def _write(
-    part: Path, base_us: int, chunks: Iterable[Rows], chosen: Chosen | None, written: Written
-) -> Chosen:
+def _write(part: Path, base_us: int, chunks: Iterable[Rows], written: Written) -> None:
     writer: pq.ParquetWriter | None = None
     try:
         for group in _groups(chunks):
-            if chosen is None:
-                chosen = choose(group, base_us)
+            chosen = written.chosen = written.chosen or choose(group, base_us)
             table = table_of(group, chosen.layout)
             if writer is None:
                 writer = pq.ParquetWriter(
                     part, table.schema, store_schema=False, **writing(chosen.encodings)
                 )
             writer.write_table(table, row_group_size=GROUP_ROWS)
-            written.count(group)
-        if writer is None or chosen is None:
-            raise ValueError("a segment of no rows")
-        meta = json.dumps(chosen.layout.to_doc())
-        writer.add_key_value_metadata({META: meta})
+            written.rows += len(group)
+            written.moments.append((int(group.observed_us.min()), int(group.observed_us.max())))
+        if writer is None or written.chosen is None:
+            part.touch()
+            return
+        meta = {**written.chosen.layout.to_doc(), "moments": written.moments}
+        writer.add_key_value_metadata({META: json.dumps(meta)})
     finally:
         if writer is not None:
             writer.close()
-    return chosen
 
 
 def _groups(chunks: Iterable[Rows]) -> Iterator[Rows]:
@@ -171,8 +159,39 @@ def _groups(chunks: Iterable[Rows]) -> Iterator[Rows]:
         yield joined(left)
 
 
-def _write_hours(part: Path, sums: Sums) -> None:
-    table = pa.table(
+class _HoursWriter:
+    """Sums by hour on the way: what is written is also counted."""
+
+    def __init__(self, part: Path) -> None:
+        schema = _hours_table(summed(())).schema
+        self._writer = pq.ParquetWriter(part, schema, store_schema=False, **writing(_HOURS))
+        self._left: list[Sums] = []
+        self.count = 0
+
+    def seen(self, chunks: Iterable[Rows]) -> Iterator[Rows]:
+        """The same chunks. Each is of whole instances, so its corrections are all in it."""
+        for chunk in chunks:
+            sums = sums_of(chunk, HOUR_US)
+            self.count += len(sums)
+            self._left.append(sums)
+            if sum(map(len, self._left)) >= GROUP_ROWS:
+                self._flush()
+            yield chunk
+
+    def close(self) -> None:
+        """Write what is left."""
+        self._flush()
+        self._writer.add_key_value_metadata({META: json.dumps({"version": VERSION})})
+        self._writer.close()
+
+    def _flush(self) -> None:
+        whole, self._left = summed(self._left), []
+        if len(whole):
+            self._writer.write_table(_hours_table(whole), row_group_size=GROUP_ROWS)
+
+
+def _hours_table(sums: Sums) -> pa.Table:
+    return pa.table(
         {
             "instance": sums.key,
             "hour": sums.bucket,
@@ -182,6 +201,3 @@ def _write_hours(part: Path, sums: Sums) -> None:
             "most": sums.most,
         }
     )
-    with pq.ParquetWriter(part, table.schema, store_schema=False, **writing(_HOURS)) as writer:
-        writer.write_table(table, row_group_size=GROUP_ROWS)
-        writer.add_key_value_metadata({META: json.dumps({"version": VERSION})})

@@ -20,8 +20,11 @@ from poorter.city.time import DAY_US
 from poorter.gate.permit import Permit
 from poorter.ledger.lines import NO_LINE, commitment_of, complete, pack_kept
 from poorter.store import contract as c
+from poorter.store.sqlite.compacted import Compacted
+from poorter.store.sqlite.compacting import Adopt, Expire, Upkeep, Vacuum
 from poorter.store.sqlite.entities import Entities, Outbox
 from poorter.store.sqlite.erasing import Erasing
+from poorter.store.sqlite.manifest import Files
 from poorter.store.sqlite.readings import Readings
 from poorter.store.sqlite.rows import Rows
 
@@ -31,14 +34,16 @@ _encode = msgspec.json.Encoder().encode
 class Applier:
     """Applies ops; collects the events they cause in `outbox`."""
 
-    def __init__(self, connection: apsw.Connection) -> None:
+    def __init__(self, connection: apsw.Connection, files: Files) -> None:
         self._run = connection.execute
         self._many = connection.executemany
+        self.compacted = Compacted(connection, files)
+        upkeep = Upkeep(connection, self.compacted)
         self.outbox = Outbox()
         self.rows = Rows(connection)
-        self.entities = Entities(connection, self.rows, self.outbox)
-        self.readings = Readings(connection, self.rows, self.entities, self.outbox)
         self.erasing = Erasing(connection, self.outbox, self.flush, self.forget_known)
+        self.entities = Entities(connection, self.rows, self.compacted, self.outbox)
+        self.readings = Readings(connection, self.rows, self.entities, self.compacted, self.outbox)
         self._leaf = self._one("SELECT coalesce(max(idx) + 1, 0) FROM leaf")
         self._ops: dict[type, Callable[[Any, Permit, int], Any]] = {
             c.Create: self.entities.create,
@@ -58,6 +63,9 @@ class Applier:
             c.EndHold: self._end_hold,
             c.AppendLeaf: self._append_leaf,
             c.AppendLines: self._append_lines,
+            Adopt: upkeep.adopt,
+            Expire: upkeep.expire,
+            Vacuum: upkeep.vacuum,
         }
 
     def apply(self, op: c.Op, permit: Permit, now_us: int) -> Any:
@@ -89,6 +97,7 @@ class Applier:
     def forget(self) -> None:
         """After a rollback: nothing cached is to be trusted, events of the change are void."""
         self.forget_known()
+        self.compacted.look_again()
         self.outbox.pending.clear()
         self._leaf = self._one("SELECT coalesce(max(idx) + 1, 0) FROM leaf")
 

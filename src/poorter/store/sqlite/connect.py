@@ -26,6 +26,7 @@ def connect(path: Path, *, write: bool, vfs: str | None = None) -> apsw.Connecti
     connection = apsw.Connection(str(path), flags=flags, vfs=vfs, statementcachesize=400)
     connection.set_busy_timeout(5000)
     for pragma in (
+        "auto_vacuum = INCREMENTAL",  # of a new file: what compaction frees goes back in steps
         "journal_mode = WAL",
         "synchronous = FULL",
         "wal_autocheckpoint = 8000",  # 32 MiB: each changed page is copied less often

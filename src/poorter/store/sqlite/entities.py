@@ -15,6 +15,7 @@ from poorter.city.errors import Conflict, Denied, NotFound, TooLarge
 from poorter.city.limits import ENTITY_ATTRIBUTES_MAX
 from poorter.gate.permit import Permit, TypeRule
 from poorter.store import contract as c
+from poorter.store.sqlite.compacted import Compacted
 from poorter.store.sqlite.rows import Known, Rows
 
 _encode = msgspec.json.Encoder().encode
@@ -52,10 +53,13 @@ def history_value(value: Any) -> Any:
 class Entities:
     """Writes entities and attribute instances."""
 
-    def __init__(self, connection: apsw.Connection, rows: Rows, outbox: Outbox) -> None:
+    def __init__(
+        self, connection: apsw.Connection, rows: Rows, compacted: Compacted, outbox: Outbox
+    ) -> None:
         self._run_many = connection.executemany
         self._changes = connection.total_changes
         self._rows = rows
+        self._compacted = compacted
         self._outbox = outbox
         self._history: list[tuple[int, int, int, Any]] = []
         #: What Readings remembers by (urn, name, datasetId); writes here make it untrue.
@@ -214,9 +218,12 @@ class Entities:
             if self.remembered:
                 self.remembered.pop((known.urn, attribute.name, attribute.dataset_id), None)
             row = self._rows.put(known, attribute, version, now_us)
-            if attribute.observed_at_us is not None:  # else it is state, not an observation
+            observed_us = attribute.observed_at_us
+            if observed_us is not None:  # else it is state, not an observation
+                if observed_us < self._compacted.until_us:
+                    self._compacted.bring_back(row, observed_us, observed_us + 1)
                 value = history_value(attribute.value)
-                self._history.append((row, attribute.observed_at_us, now_us, value))
+                self._history.append((row, observed_us, now_us, value))
 
     def _is_there(self, known: Known, attribute: Attribute) -> bool:
         key = self._rows.key(attribute.name, attribute.dataset_id)

@@ -1,13 +1,21 @@
 # SPDX-License-Identifier: EUPL-1.2
-"""History of one entity: observations, and buckets of them. Corrections: the latest word counts."""
+"""History of an entity: observations, and buckets of them. Corrections: the latest word counts.
+
+Rows and segments together: segments hold what is older, rows what is recent, and what came late or
+was changed since. Callers read in one snapshot of the store.
+"""
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterator
-from typing import Any
+from contextlib import closing
+from itertools import groupby, islice
+from operator import itemgetter
 
 import apsw
 import msgspec
+import numpy as np
 
 from poorter.city.entity import Observation
 from poorter.city.errors import NotFound
@@ -15,8 +23,22 @@ from poorter.city.limits import HISTORY_PAGE_MAX
 from poorter.city.query import HistoryQuery
 from poorter.gate.permit import Permit, TypeRule
 from poorter.store.contract import Bucket
+from poorter.store.history.hours import Sums, summed, sums_of
+from poorter.store.history.rows import Ints, Row, make_rows
+from poorter.store.sqlite.manifest import (
+    AFTER_ALL_US,
+    BEFORE_ALL_US,
+    Files,
+    compacted_rows,
+    compacted_until_us,
+    out_of,
+    segments,
+)
 
 _decode = msgspec.json.Decoder().decode
+_moment = itemgetter(1)
+_word = itemgetter(1, 2)
+_ROWS = "SELECT h.attribute, h.observed_us, h.sequence, h.received_us, h.quality, h.value "
 _LATEST = (
     " AND NOT EXISTS (SELECT 1 FROM history later WHERE later.attribute = h.attribute "
     "AND later.observed_us = h.observed_us AND later.sequence > h.sequence)"
@@ -24,23 +46,27 @@ _LATEST = (
 
 
 def history(
-    connection: apsw.Connection, permit: Permit, query: HistoryQuery, now_us: int
+    connection: apsw.Connection, files: Files, permit: Permit, query: HistoryQuery, now_us: int
 ) -> list[Observation]:
     """Observations by attribute, then event time; at most `query.limit` in all."""
     rule, instances = _instances(connection, permit, query)
     left = min(query.limit, HISTORY_PAGE_MAX)
     found: list[Observation] = []
-    for number, name, dataset in instances:
+    for instance in instances:
         if left <= 0:
             break
-        part = list(_observations(connection, query, rule, (number, name, dataset), left, now_us))
-        left -= len(part)
-        found += part
+        most = left if query.last is None else min(left, query.last)
+        rows = list(islice(_words(connection, files, instance[0], query, rule, now_us), most))
+        left -= len(rows)
+        if query.last is not None:
+            rows.reverse()
+        found += [_observation(query.urn, instance, row) for row in rows]
     return found
 
 
 def aggregate(
     connection: apsw.Connection,
+    files: Files,
     permit: Permit,
     query: HistoryQuery,
     width_us: int,
@@ -48,19 +74,103 @@ def aggregate(
 ) -> dict[str, list[Bucket]]:
     """Buckets of `width_us` per attribute over its good numbers; empty ones are absent."""
     rule, instances = _instances(connection, permit, query)
+    from_us, until_us = bounds(query.from_us, query.until_us, rule, now_us)
     buckets: dict[str, list[Bucket]] = {}
     for number, name, _ in instances:
-        _, values = _range(query, rule, now_us)
-        rows = connection.execute(
-            "SELECT (h.observed_us / ?2) * ?2 - CASE WHEN h.observed_us < 0 AND "
-            "h.observed_us % ?2 THEN ?2 ELSE 0 END AS start, count(*), avg(h.value), "
-            "min(h.value), max(h.value), sum(h.value) FROM history h WHERE h.attribute = ?1 "
-            "AND h.quality < 3 AND typeof(h.value) IN ('integer', 'real') "
-            f"AND h.observed_us >= ?3 AND h.observed_us < ?4{_LATEST} GROUP BY start",
-            (number, width_us, *values),
-        )
-        buckets.setdefault(name, []).extend(Bucket(*row) for row in rows)
+        ids = np.array([number], np.int64)
+        sums = sums_between(connection, files, ids, from_us, until_us, width_us)
+        buckets.setdefault(name, []).extend(buckets_of(sums, width_us))
     return buckets
+
+
+def buckets_of(sums: Sums, width_us: int) -> Iterator[Bucket]:
+    """As the contract has them."""
+    for bucket, count, total, least, most in zip(
+        (sums.bucket * width_us).tolist(),
+        sums.count.tolist(),
+        sums.total.tolist(),
+        sums.least.tolist(),
+        sums.most.tolist(),
+        strict=True,
+    ):
+        yield Bucket(bucket, count, total / count, least, most, total)
+
+
+def bounds(
+    from_us: int | None, until_us: int | None, rule: TypeRule, now_us: int
+) -> tuple[int, int]:
+    """[from, until) in event time; what is past its retention is gone at reading already."""
+    start_us = BEFORE_ALL_US if from_us is None else from_us
+    if rule.retention_us is not None:
+        start_us = max(start_us, now_us - rule.retention_us)
+    return start_us, AFTER_ALL_US if until_us is None else until_us
+
+
+def sums_between(
+    connection: apsw.Connection,
+    files: Files,
+    instances: Ints,
+    from_us: int,
+    until_us: int,
+    width_us: int,
+) -> Sums:
+    """Sums by instance (sorted) and bucket of `width_us`, over rows and segments."""
+    compacted_us = compacted_until_us(connection)
+    ids = msgspec.json.encode(instances.tolist()).decode()
+    parts = [_recent(connection, ids, max(from_us, compacted_us), until_us, width_us)]
+    until_us = min(until_us, compacted_us)
+    if from_us < until_us:
+        from poorter.store.history.scan import sums_in
+
+        found = connection.execute(
+            f"{_ROWS}FROM json_each(?) e CROSS JOIN history h ON h.attribute = e.value "
+            "AND h.observed_us >= ? AND h.observed_us < ?",
+            (ids, from_us, until_us),
+        )
+        late = make_rows(list(found))
+        for segment in segments(connection, from_us, until_us):
+            moments = late.observed_us
+            inside = (moments >= segment.from_us) & (moments < segment.until_us)
+            out = out_of(connection, segment)
+            parts += sums_in(
+                files.open(),
+                segment,
+                instances,
+                from_us,
+                until_us,
+                width_us,
+                late.take(inside),
+                out,
+            )
+            late = late.take(~inside)
+        parts.append(sums_of(late, width_us))
+    return summed(parts)
+
+
+def _recent(
+    connection: apsw.Connection, ids: str, from_us: int, until_us: int, width_us: int
+) -> Sums:
+    """Of what is in rows only."""
+    rows = list(
+        connection.execute(
+            "SELECT h.attribute, (h.observed_us - ((h.observed_us % ?2) + ?2) % ?2) / ?2 AS start,"
+            " count(*), sum(h.value), min(h.value), max(h.value) FROM json_each(?1) e "
+            "CROSS JOIN history h ON h.attribute = e.value AND h.observed_us >= ?3 "
+            "AND h.observed_us < ?4 WHERE h.quality < 3 AND typeof(h.value) IN ('integer', 'real')"
+            f"{_LATEST} GROUP BY 1, 2",
+            (ids, width_us, from_us, until_us),
+        )
+    )
+    columns = zip(*rows, strict=True) if rows else [()] * 6
+    key, bucket, count, total, least, most = columns
+    return Sums(
+        np.array(key, np.int64),
+        np.array(bucket, np.int64),
+        np.array(count, np.int64),
+        np.array(total, float),
+        np.array(least, float),
+        np.array(most, float),
+    )
 
 
 def _instances(
@@ -85,44 +195,48 @@ def _instances(
     return rule, wanted
 
 
-def _range(query: HistoryQuery, rule: TypeRule, now_us: int) -> tuple[str, tuple[int, int]]:
-    """Bounds on the moment; what is past its retention is gone at reading already."""
-    from_us = -(2**62) if query.from_us is None else query.from_us
-    until_us = 2**62 if query.until_us is None else query.until_us
-    if rule.retention_us is not None:
-        from_us = max(from_us, now_us - rule.retention_us)
-    return " AND h.observed_us >= ? AND h.observed_us < ?", (from_us, until_us)
-
-
-def _observations(
+def _words(
     connection: apsw.Connection,
+    files: Files,
+    instance: int,
     query: HistoryQuery,
     rule: TypeRule,
-    instance: tuple[int, str, str],
-    limit: int,
     now_us: int,
-) -> Iterator[Observation]:
-    number, name, dataset = instance
-    where, values = _range(query, rule, now_us)
-    latest = "" if query.corrections else _LATEST
+) -> Iterator[Row]:
+    """What was said of each moment, in the order of time; backwards when the newest are wanted."""
     newest = query.last is not None
-    most = min(limit, query.last) if query.last is not None else limit
-    rows: list[tuple[Any, ...]] = list(
-        connection.execute(
-            "SELECT h.observed_us, h.value, h.received_us, h.sequence, h.quality FROM history h "
-            f"WHERE h.attribute = ?{where}{latest} ORDER BY h.observed_us "
-            f"{'DESC, h.sequence DESC' if newest else ', h.sequence'} LIMIT ?",
-            (number, *values, most),
+    from_us, until_us = bounds(query.from_us, query.until_us, rule, now_us)
+    older = compacted_rows(connection, files, instance, from_us, until_us, newest)
+    order = "h.observed_us DESC, h.sequence DESC" if newest else "h.observed_us, h.sequence"
+    with closing(connection.cursor()) as cursor:
+        recent: Iterator[Row] = cursor.execute(
+            f"{_ROWS}FROM history h WHERE h.attribute = ? AND h.observed_us >= ? "
+            f"AND h.observed_us < ? ORDER BY {order}",
+            (instance, from_us, until_us),
         )
+        merged = heapq.merge(recent, older, key=_word, reverse=newest)
+        if query.corrections:
+            yield from merged
+            return
+        for _, said in groupby(merged, _moment):
+            if newest:
+                yield next(said)
+                continue
+            for row in said:
+                last = row
+            yield last
+
+
+def _observation(urn: str, instance: tuple[int, str, str], row: Row) -> Observation:
+    _, name, dataset = instance
+    _, observed_us, sequence, received_us, quality, value = row
+    return Observation(
+        urn=urn,
+        name=name,
+        observed_at_us=observed_us,
+        value=_decode(value) if isinstance(value, bytes) else value,
+        received_at_us=received_us,
+        sequence=sequence,
+        dataset_id=dataset or None,
+        quality=quality,
     )
-    for observed_us, value, received_us, sequence, quality in reversed(rows) if newest else rows:
-        yield Observation(
-            urn=query.urn,
-            name=name,
-            observed_at_us=observed_us,
-            value=_decode(value) if isinstance(value, bytes) else value,
-            received_at_us=received_us,
-            sequence=sequence,
-            dataset_id=dataset or None,
-            quality=quality,
-        )

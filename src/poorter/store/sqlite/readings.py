@@ -15,14 +15,15 @@ import apsw
 
 from poorter.city.entity import Attribute
 from poorter.city.errors import Denied, Invalid
-from poorter.gate.permit import Permit
+from poorter.gate.permit import Permit, TypeRule
 from poorter.store import contract as c
+from poorter.store.sqlite.compacted import Compacted, Words
 from poorter.store.sqlite.entities import Entities, Outbox, history_value
+from poorter.store.sqlite.manifest import BEFORE_ALL_US
 from poorter.store.sqlite.rows import Rows
 
 _CACHE_MAX = 500_000
 BAD = 3
-_BEFORE_ALL_US = -(2**62)
 _INSERT = "INSERT INTO history VALUES (?, ?, ?, ?, ?, ?)"
 
 
@@ -41,12 +42,18 @@ class Readings:
     """Writes Observe ops."""
 
     def __init__(
-        self, connection: apsw.Connection, rows: Rows, entities: Entities, outbox: Outbox
+        self,
+        connection: apsw.Connection,
+        rows: Rows,
+        entities: Entities,
+        compacted: Compacted,
+        outbox: Outbox,
     ) -> None:
         self._run = connection.execute
         self._run_many = connection.executemany
         self._rows = rows
         self._entities = entities
+        self._compacted = compacted
         self._outbox = outbox
         self._instances: dict[tuple[str, str, str | None], _Instance] = entities.remembered
 
@@ -59,28 +66,27 @@ class Readings:
         changed: dict[tuple[str, str, str | None], _Instance] = {}
         new = corrections = duplicates = 0
         instances = self._instances
+        earlier = self._earlier(op, rule, now_us)
         for reading in op.readings:
             key = (reading.urn, reading.name, reading.dataset_id)
             instance = instances.get(key)
             if instance is None or instance.type != op.type:
-                if not rule.covers(reading.name):
-                    raise Denied
-                instance = self._instance(op.type, reading, permit, now_us)
+                instance = self._instance(op.type, reading, rule, now_us)
             moment_us = reading.observed_at_us
             value = _checked(reading)
             sequence = 0
-            if moment_us <= instance.newest_us:
+            known = earlier.get((instance.row, moment_us), []) if earlier else []
+            if moment_us <= instance.newest_us or known:
                 if rows:
                     self._run_many(_INSERT, rows)
                     rows = []
-                known = self._known(instance.row, moment_us)
+                known = self._known(instance.row, moment_us) + known
                 # a version that was corrected since is known too: a file loaded twice adds nothing
                 if any(kept == value and type(kept) is type(value) for _, kept in known):
                     duplicates += 1
                     continue
                 sequence = known[0][0] + 1 if known else 0
-            else:
-                instance.newest_us = moment_us
+            instance.newest_us = max(instance.newest_us, moment_us)
             rows.append((instance.row, moment_us, sequence, now_us, reading.quality, value))
             if sequence:
                 corrections += 1
@@ -130,6 +136,20 @@ class Readings:
             for urn, (_, names) in versions.items():
                 self._outbox.add("attributes", urn, (op.type,), tuple(names))
 
+    def _earlier(self, op: c.Observe, rule: TypeRule, now_us: int) -> Words:
+        """What segments hold of moments so old that they may be in one."""
+        until_us = self._compacted.until_us
+        if until_us == BEFORE_ALL_US:
+            return {}
+        old = [reading for reading in op.readings if reading.observed_at_us < until_us]
+        moments = []
+        for reading in old:
+            instance = self._instances.get((reading.urn, reading.name, reading.dataset_id))
+            if instance is None or instance.type != op.type:
+                instance = self._instance(op.type, reading, rule, now_us)
+            moments.append((instance.row, reading.observed_at_us))
+        return self._compacted.known(moments) if moments else {}
+
     def _known(self, row: int, moment_us: int) -> list[tuple[int, Any]]:
         """What was said of this moment, the latest word first."""
         self._entities.flush()
@@ -141,8 +161,10 @@ class Readings:
         return list(found)
 
     def _instance(
-        self, type_name: str, reading: c.Reading, permit: Permit, now_us: int
+        self, type_name: str, reading: c.Reading, rule: TypeRule, now_us: int
     ) -> _Instance:
+        if not rule.covers(reading.name):
+            raise Denied
         known = self._rows.find(reading.urn)
         if known is None:
             known = self._rows.add(reading.urn, (type_name,), "", now_us)
@@ -157,10 +179,10 @@ class Readings:
             "FROM attribute WHERE id = ?1",
             (number,),
         )
-        state_us = _BEFORE_ALL_US
+        state_us = BEFORE_ALL_US
         if live:  # state without a moment of its own counts from its writing
             state_us = modified_us if observed_us is None else observed_us
-        newest_us = _BEFORE_ALL_US if newest_us is None else newest_us
+        newest_us = BEFORE_ALL_US if newest_us is None else newest_us
         instance = _Instance(number, type_name, newest_us, state_us)
         if len(self._instances) >= _CACHE_MAX:
             self._instances.clear()

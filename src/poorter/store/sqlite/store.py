@@ -4,19 +4,20 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import apsw
 import msgspec
 
 from poorter.city.clock import Clock, CommittedClock
 from poorter.city.entity import Entity, Observation
-from poorter.city.errors import Denied, NotFound
+from poorter.city.errors import Denied, NotFound, Unavailable
 from poorter.city.limits import PAGE_MAX
 from poorter.city.query import HistoryQuery, Query
 from poorter.gate.permit import Permit
@@ -25,28 +26,37 @@ from poorter.ledger.lines import unpack_kept
 from poorter.store import contract as c
 from poorter.store.body import decode_entity
 from poorter.store.sqlite import reading
+from poorter.store.sqlite.compacting import Compaction
 from poorter.store.sqlite.connect import FILE, connect, lock_directory, migrate
 from poorter.store.sqlite.history import aggregate, history
 from poorter.store.sqlite.images import Watching
+from poorter.store.sqlite.manifest import FOLDER, Files, names, size
 from poorter.store.sqlite.query import Names, run_query
 from poorter.store.sqlite.recent import Recent
 from poorter.store.sqlite.writer import Writer, loop_job, thread_job
 
+T = TypeVar("T")
+SNAPSHOT_TRIES = 5
 _decode = msgspec.json.Decoder().decode
 
 
-def open_store(directory: Path, clock: Clock, vfs: str | None = None) -> SqliteStore:
-    """Open (or make) the store in `directory`.
+def open_store(
+    directory: Path, clock: Clock, vfs: str | None = None, near: bool = False
+) -> SqliteStore:
+    """Open (or make) the store in `directory`. `near`: compact in this process, not in a child.
 
     Raises: Unavailable when another process has it, or a newer version wrote it.
     """
-    return SqliteStore(directory, clock, vfs)
+    return SqliteStore(directory, clock, vfs, near)
 
 
 class SqliteStore:
     """One city in one folder. Safe to use from any thread."""
 
-    def __init__(self, directory: Path, clock: Clock, vfs: str | None = None) -> None:
+    def __init__(
+        self, directory: Path, clock: Clock, vfs: str | None = None, near: bool = False
+    ) -> None:
+        self._near = near
         self._lock = lock_directory(directory)
         self._path = directory / FILE
         self._vfs = vfs
@@ -65,7 +75,17 @@ class SqliteStore:
         self.clock = CommittedClock(clock, int(last_us))
         self._writing = connection
         self._recent = Recent()
-        self._writer = Writer(connection, self.clock, self._recent)
+        self._files = Files(self._path.parent / FOLDER)
+        self._writer = Writer(connection, self._files, self.clock, self._recent)
+        self._compaction = Compaction(
+            self._path,
+            self._files,
+            self._writer.compacted,
+            self.clock,
+            self._reader,
+            lambda permit, op: void(self.commit(permit, c.Change((op,))).result()),
+            near=self._vfs is not None or self._near,
+        )
 
     # -- writing -----------------------------------------------------------------------------
 
@@ -145,14 +165,29 @@ class SqliteStore:
     def history(self, permit: Permit, query: HistoryQuery) -> list[Observation]:
         """Observations by attribute, then event time."""
         permit.check("read", self.clock.now_us())
-        return history(self._reader(), permit, query, self.clock.now_us())
+        now_us = self.clock.now_us()
+        return self._snapshot(lambda at: history(at, self._files, permit, query, now_us))
 
     def aggregate(
         self, permit: Permit, query: HistoryQuery, width_us: int
     ) -> dict[str, list[c.Bucket]]:
         """Buckets per attribute of one entity; empty ones absent."""
         permit.check("read", self.clock.now_us())
-        return aggregate(self._reader(), permit, query, width_us, self.clock.now_us())
+        now_us = self.clock.now_us()
+        return self._snapshot(
+            lambda at: aggregate(at, self._files, permit, query, width_us, now_us)
+        )
+
+    def compact(self, permit: Permit, until_us: int, all_of_it: bool = False) -> c.Compacted:
+        """Bring history of before `until_us` into segments."""
+        permit.check("administer", self.clock.now_us())
+        moved, made = self._compaction.run(permit, until_us, self.clock.committed_us, all_of_it)
+        return c.Compacted(moved, made)
+
+    def history_size(self, permit: Permit) -> c.HistorySize:
+        """What history takes on the disk."""
+        permit.check("read", self.clock.now_us())
+        return self._snapshot(size)
 
     def record(self, permit: Permit, kind: str, record_id: str) -> c.Record:
         """One record; NotFound when absent or its kind is not covered."""
@@ -326,11 +361,15 @@ class SqliteStore:
     def backup(self, permit: Permit, target: str) -> None:
         """A consistent copy into the folder `target` while writing goes on."""
         permit.check("read", self.clock.now_us())
-        Path(target).mkdir(parents=True, exist_ok=True)
-        copy = apsw.Connection(str(Path(target) / FILE))
-        with copy.backup("main", self._reader(), "main") as work:
-            work.step()
-        copy.close()
+        folder = Path(target)
+        (folder / FOLDER).mkdir(parents=True, exist_ok=True)
+        with self._compaction.lock:  # files of the copied manifest stay until they are copied
+            copy = apsw.Connection(str(folder / FILE))
+            with copy.backup("main", self._reader(), "main") as work:
+                work.step()
+            for name in names(copy):
+                shutil.copy2(self._files.folder / name, folder / FOLDER / name)
+            copy.close()
 
     def close(self) -> None:
         """Finish what is queued, then stop."""
@@ -340,12 +379,28 @@ class SqliteStore:
         finally:
             self._lock.close()
 
+    def _snapshot(self, read: Callable[[apsw.Connection], T]) -> T:
+        """Read rows and manifest as of one moment. A segment that was replaced since may be gone
+        from the disk when it comes to reading it: then it is done again."""
+        connection = self._reader()
+        for _ in range(SNAPSHOT_TRIES):
+            try:
+                with connection:
+                    return read(connection)
+            except FileNotFoundError:
+                continue
+        raise Unavailable("history is being rewritten; try again in a moment")
+
     def _reader(self) -> apsw.Connection:
         connection: apsw.Connection | None = getattr(self._local, "connection", None)
         if connection is None:
             connection = connect(self._path, write=False, vfs=self._vfs)
             self._local.connection = connection
         return connection
+
+
+def void(_: object) -> None:
+    """Whatever came out of it."""
 
 
 def _record(row: Sequence[object]) -> c.Record:

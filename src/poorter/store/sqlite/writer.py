@@ -37,6 +37,7 @@ from poorter.store.contract import (
 )
 from poorter.store.sqlite.apply import Applier
 from poorter.store.sqlite.images import Images
+from poorter.store.sqlite.manifest import Files
 from poorter.store.sqlite.recent import Recent
 
 Listener = Callable[[Sequence[Event]], None]
@@ -90,7 +91,9 @@ class Writer:
     on a thread of its own: meanwhile the loop reads what comes in for the next group.
     """
 
-    def __init__(self, connection: apsw.Connection, clock: CommittedClock, recent: Recent) -> None:
+    def __init__(
+        self, connection: apsw.Connection, files: Files, clock: CommittedClock, recent: Recent
+    ) -> None:
         self._connection = connection
         self._run = connection.execute
         self._clock = clock
@@ -102,7 +105,8 @@ class Writer:
         self._thread_waits = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._near: deque[Job] = deque()  # small changes of the loop, for its next turn
-        self._applier = Applier(connection)
+        self._applier = Applier(connection, files)
+        self.compacted = self._applier.compacted
         self.images = Images(connection, self._applier.rows, recent)
         (sequence,) = next(self._run("SELECT coalesce(max(sequence), 0) FROM event"))
         self.sequence = int(sequence)

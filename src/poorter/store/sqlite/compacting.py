@@ -1,0 +1,301 @@
+# SPDX-License-Identifier: EUPL-1.2
+"""Compaction: rows become segments, small segments become larger ones, what is past goes.
+
+The order makes it safe at any moment: the file is whole and on the disk first; then one
+transaction writes it into the manifest and takes the rows, or the segments that it replaces, out.
+Files that stand in no manifest were left by a crash or have been replaced; the next round removes
+them.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import apsw
+import msgspec
+
+import poorter
+from poorter.city.clock import Clock
+from poorter.city.errors import Conflict, Unavailable
+from poorter.city.time import HOUR_US
+from poorter.gate.permit import Permit
+from poorter.store import contract as c
+from poorter.store.history.plan import Segment, Window, folds, merge
+from poorter.store.sqlite.compacted import Compacted
+from poorter.store.sqlite.folding import Allowed, Count, Fold, Folded, Folding
+from poorter.store.sqlite.manifest import BEFORE_ALL_US, Files, out_of, segments
+
+JOB_S_MAX = 900.0
+#: free pages that a database may keep for what comes next; more go back to the disk
+FREE_PAGES = 256
+_VACUUM_PAGES = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Adopt(c.Upkeep):
+    """A written segment takes the place of what is in it. Conflict when that has changed."""
+
+    window: Window
+    segment: Segment | None
+    folded: Folded
+    received_us: int
+    changes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Expire(c.Upkeep):
+    """Rows that are past their retention go: (types, name, from when on they are kept)."""
+
+    allowed: Allowed
+
+
+@dataclass(frozen=True, slots=True)
+class Vacuum(c.Upkeep):
+    """Some free pages go back to the disk."""
+
+
+class Upkeep:
+    """Applies these inside the writer's transaction."""
+
+    def __init__(self, connection: apsw.Connection, compacted: Compacted) -> None:
+        self._connection = connection
+        self._compacted = compacted
+
+    def adopt(self, op: Adopt, permit: Permit, now_us: int) -> None:
+        """Rows out, segment in."""
+        if op.changes != self._compacted.changes:
+            raise Conflict("history was changed while it was compacted")
+        before = self._connection.total_changes()
+        window = op.window
+        self._connection.executemany(
+            "DELETE FROM history WHERE attribute = ? AND observed_us >= ? AND observed_us < ? "
+            "AND received_us <= ?",
+            [(n, window.from_us, window.until_us, op.received_us) for n in op.folded.instances],
+        )
+        if self._connection.total_changes() - before != op.folded.moved:
+            raise Conflict("history came in while it was compacted")
+        for source in window.sources:
+            gone = list(
+                self._connection.execute(
+                    "DELETE FROM segment WHERE name = ? RETURNING name", (source.name,)
+                )
+            )
+            if not gone:
+                raise Conflict(f"segment {source.name} is not there any more")
+            list(self._connection.execute("DELETE FROM segment_out WHERE name = ?", (source.name,)))
+        if op.segment is not None:
+            one = op.segment
+            list(
+                self._connection.execute(
+                    "INSERT INTO segment (name, from_us, until_us, rows, size, hours_size, made_us)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    (
+                        one.name,
+                        one.from_us,
+                        one.until_us,
+                        one.rows,
+                        one.size,
+                        one.hours_size,
+                        one.made_us,
+                    ),
+                )
+            )
+        self._compacted.look_again()
+
+    def expire(self, op: Expire, permit: Permit, now_us: int) -> None:
+        """Rows go."""
+        self._connection.executemany(
+            "DELETE FROM history WHERE observed_us < ?3 AND attribute IN (SELECT a.id "
+            "FROM attribute a JOIN entity e ON e.id = a.entity WHERE e.types = ?1 AND a.name = ?2)",
+            op.allowed,
+        )
+
+    def vacuum(self, op: Vacuum, permit: Permit, now_us: int) -> None:
+        """Pages go."""
+        list(self._connection.execute(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})"))
+
+
+class Works(Protocol):
+    """Counts and folds, here or in a child."""
+
+    def count(self, job: Count) -> dict[int, int]:
+        """Rows that wait, by hour."""
+        ...
+
+    def fold(self, job: Fold) -> Folded:
+        """Write a segment."""
+        ...
+
+
+class Compaction:
+    """Compacts one city, one round at a time. `near`: in this process, for tests of power cuts."""
+
+    def __init__(
+        self,
+        database: Path,
+        files: Files,
+        compacted: Compacted,
+        clock: Clock,
+        reader: Callable[[], apsw.Connection],
+        write: Callable[[Permit, c.Upkeep], None],
+        near: bool,
+    ) -> None:
+        self._database = database
+        self._files = files
+        self._compacted = compacted
+        self._clock = clock
+        self._reader = reader
+        self._write = write
+        self._near = near
+        self.lock = threading.Lock()  # whoever holds it sees files stay
+
+    def run(
+        self, permit: Permit, until_us: int, received_us: int, all_of_it: bool
+    ) -> tuple[int, int]:
+        """Fold what is older than `until_us` and was committed by `received_us`; how many rows
+        left the store, in how many segments. Raises Conflict when others were in the way."""
+        moved = made = 0
+        with self.lock:
+            self._remove_left_over()
+            allowed = self._allowed(permit)
+            expired = [one for one in allowed if one[2] > BEFORE_ALL_US]
+            if expired:
+                self._write(permit, Expire(expired))
+            with self._works() as works:
+                count = Count(allowed, until_us // HOUR_US * HOUR_US, received_us)
+                waiting = works.count(count)
+                now_us = self._clock.now_us()
+                for window in folds(waiting, segments(self._reader()), now_us, all_of_it):
+                    moved += self._fold(works, permit, window, allowed, received_us)
+                    made += 1
+                while (again := merge(segments(self._reader()))) is not None:
+                    moved += self._fold(works, permit, again, allowed, received_us)
+                    made += 1
+            self._give_back(permit)
+        return moved, made
+
+    def _fold(
+        self, works: Works, permit: Permit, window: Window, allowed: Allowed, received_us: int
+    ) -> int:
+        connection = self._reader()
+        changes = self._compacted.changes
+        out = {source.name: out_of(connection, source) for source in window.sources}
+        name = f"{window.from_us // HOUR_US}-{secrets.token_hex(6)}"
+        folded = works.fold(Fold(allowed, window, out, name, received_us))
+        segment = None
+        if folded.rows:
+            segment = Segment(
+                name,
+                window.from_us,
+                window.until_us,
+                folded.rows,
+                folded.size,
+                folded.hours_size,
+                self._clock.now_us(),
+            )
+        self._write(permit, Adopt(window, segment, folded, received_us, changes))
+        return folded.moved
+
+    def _allowed(self, permit: Permit) -> Allowed:
+        """Attributes by types of their entity whose readings are nobody's personal data."""
+        now_us = self._clock.now_us()
+        found: Allowed = []
+        for types, number, name in self._reader().execute(
+            "SELECT DISTINCT e.types, n.id, n.name FROM attribute a "
+            "JOIN entity e ON e.id = a.entity JOIN name n ON n.id = a.name"
+        ):
+            rules = [permit.rule(one) for one in types.split(" ")]
+            if all(rule is not None and not rule.personal for rule in rules):
+                rule = permit.rule_of(tuple(types.split(" ")))
+                if rule is not None and rule.covers(name):
+                    kept_us = rule.retention_us
+                    since = BEFORE_ALL_US if kept_us is None else now_us - kept_us
+                    found.append((types, number, since))
+        return found
+
+    def _remove_left_over(self) -> None:
+        known = {segment.name for segment in segments(self._reader())}
+        if self._files.folder.is_dir():
+            for file in self._files.folder.iterdir():
+                if file.name.split(".")[0] not in known:
+                    self._files.forget(file.name)
+                    file.unlink(missing_ok=True)
+
+    def _give_back(self, permit: Permit) -> None:
+        """Pages that rows have left are used again; when there are many they go to the disk."""
+        while True:
+            ((free,),) = self._reader().execute("PRAGMA freelist_count")
+            ((mode,),) = self._reader().execute("PRAGMA auto_vacuum")
+            if free <= FREE_PAGES or mode != 2:  # 2: a file that can give back in steps
+                return
+            self._write(permit, Vacuum())
+
+    @contextmanager
+    def _works(self) -> Iterator[Works]:
+        if self._near:
+            yield Folding(self._reader(), self._files.folder)
+            return
+        child = _Child(self._database, self._files.folder)
+        try:
+            yield child
+        finally:
+            child.close()
+
+
+class _Child:
+    """A process that folds."""
+
+    def __init__(self, database: Path, folder: Path) -> None:
+        source = str(Path(poorter.__file__).parents[1])
+        self._process = subprocess.Popen(  # noqa: S603 - this very code, with paths of this city
+            [sys.executable, "-m", "poorter.store.sqlite.folding", str(database), str(folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": source},
+        )
+
+    def count(self, job: Count) -> dict[int, int]:
+        """Rows that wait, by hour."""
+        return msgspec.json.decode(self._ask(job), type=dict[int, int], strict=False)
+
+    def fold(self, job: Fold) -> Folded:
+        """Write a segment."""
+        return msgspec.json.decode(self._ask(job), type=Folded)
+
+    def close(self) -> None:
+        """End it."""
+        try:
+            self._process.communicate(timeout=10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.communicate()
+
+    def _ask(self, job: Count | Fold) -> bytes:
+        given, answers = self._process.stdin, self._process.stdout
+        assert given is not None and answers is not None
+        watch = threading.Timer(JOB_S_MAX, self._process.kill)
+        watch.start()
+        try:
+            given.write(msgspec.json.encode(job) + b"\n")
+            given.flush()
+            answer = answers.readline()
+        except BrokenPipeError:
+            answer = b""
+        finally:
+            watch.cancel()
+        if not answer.endswith(b"\n"):
+            self._process.kill()
+            _, wrong = self._process.communicate()
+            said = wrong.decode("utf-8", "replace").strip()[-300:]
+            raise Unavailable(f"compaction ended early: {said or 'no word'}")
+        return answer
