@@ -21,7 +21,7 @@ from poorter.gate.permit import Permit
 from poorter.ledger.lines import NO_LINE, commitment_of, complete, pack_kept
 from poorter.store import contract as c
 from poorter.store.sqlite.compacted import Compacted
-from poorter.store.sqlite.compacting import Adopt, Expire, Upkeep, Vacuum
+from poorter.store.sqlite.compacting import Adopt, BringBack, Expire, Upkeep, Vacuum
 from poorter.store.sqlite.entities import Entities, Outbox
 from poorter.store.sqlite.erasing import Erasing
 from poorter.store.sqlite.manifest import Files
@@ -64,6 +64,7 @@ class Applier:
             c.AppendLeaf: self._append_leaf,
             c.AppendLines: self._append_lines,
             Adopt: upkeep.adopt,
+            BringBack: upkeep.bring_back,
             Expire: upkeep.expire,
             Vacuum: upkeep.vacuum,
         }

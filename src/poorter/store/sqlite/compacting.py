@@ -26,12 +26,12 @@ import msgspec
 import poorter
 from poorter.city.clock import Clock
 from poorter.city.errors import Conflict, Unavailable
-from poorter.city.time import HOUR_US
+from poorter.city.time import DAY_US, HOUR_US
 from poorter.gate.permit import Permit
 from poorter.store import contract as c
 from poorter.store.history.plan import Segment, Window, folds, merge
 from poorter.store.sqlite.compacted import Compacted
-from poorter.store.sqlite.folding import Allowed, Count, Fold, Folded, Folding
+from poorter.store.sqlite.folding import Allowed, Check, Checked, Count, Fold, Folded, Folding
 from poorter.store.sqlite.manifest import BEFORE_ALL_US, Files, out_of, segments
 
 JOB_S_MAX = 900.0
@@ -56,6 +56,13 @@ class Expire(c.Upkeep):
     """Rows that are past their retention go: (types, name, from when on they are kept)."""
 
     allowed: Allowed
+
+
+@dataclass(frozen=True, slots=True)
+class BringBack(c.Upkeep):
+    """All history of these instances is in rows again."""
+
+    instances: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +126,11 @@ class Upkeep:
             op.allowed,
         )
 
+    def bring_back(self, op: BringBack, permit: Permit, now_us: int) -> None:
+        """Out of the segments."""
+        for instance in op.instances:
+            self._compacted.bring_back(instance)
+
     def vacuum(self, op: Vacuum, permit: Permit, now_us: int) -> None:
         """Pages go."""
         list(self._connection.execute(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})"))
@@ -129,6 +141,10 @@ class Works(Protocol):
 
     def count(self, job: Count) -> dict[int, int]:
         """Rows that wait, by hour."""
+        ...
+
+    def check(self, job: Check) -> Checked:
+        """What of a segment has to leave it."""
         ...
 
     def fold(self, job: Fold) -> Folded:
@@ -156,6 +172,7 @@ class Compaction:
         self._reader = reader
         self._write = write
         self._near = near
+        self._looked: dict[str, int] = {}
         self.lock = threading.Lock()  # whoever holds it sees files stay
 
     def run(
@@ -171,6 +188,9 @@ class Compaction:
             if expired:
                 self._write(permit, Expire(expired))
             with self._works() as works:
+                for stale in self._stale(works, permit, allowed, all_of_it):
+                    self._fold(works, permit, stale, allowed, received_us)
+                    made += 1
                 count = Count(allowed, until_us // HOUR_US * HOUR_US, received_us)
                 waiting = works.count(count)
                 now_us = self._clock.now_us()
@@ -205,6 +225,24 @@ class Compaction:
         self._write(permit, Adopt(window, segment, folded, received_us, changes))
         return folded.moved
 
+    def _stale(
+        self, works: Works, permit: Permit, allowed: Allowed, all_of_it: bool
+    ) -> Iterator[Window]:
+        """Segments with readings that are past their retention, or that have become personal; each
+        is looked at once a day."""
+        now_us = self._clock.now_us()
+        found = segments(self._reader())
+        self._looked = {one.name: self._looked.get(one.name, one.made_us) for one in found}
+        for one in found:
+            if not all_of_it and now_us - self._looked[one.name] < DAY_US:
+                continue
+            checked = works.check(Check(allowed, one, out_of(self._reader(), one)))
+            self._looked[one.name] = now_us
+            if checked.strange:
+                self._write(permit, BringBack(tuple(checked.strange)))
+            if checked.strange or checked.expired:
+                yield Window(one.from_us, one.until_us, (one,))
+
     def _allowed(self, permit: Permit) -> Allowed:
         """Attributes by types of their entity whose readings are nobody's personal data."""
         now_us = self._clock.now_us()
@@ -236,8 +274,9 @@ class Compaction:
             ((free,),) = self._reader().execute("PRAGMA freelist_count")
             ((mode,),) = self._reader().execute("PRAGMA auto_vacuum")
             if free <= FREE_PAGES or mode != 2:  # 2: a file that can give back in steps
-                return
+                break
             self._write(permit, Vacuum())
+        list(self._reader().execute("PRAGMA wal_checkpoint(PASSIVE)"))
 
     @contextmanager
     def _works(self) -> Iterator[Works]:
@@ -268,6 +307,10 @@ class _Child:
         """Rows that wait, by hour."""
         return msgspec.json.decode(self._ask(job), type=dict[int, int], strict=False)
 
+    def check(self, job: Check) -> Checked:
+        """What of a segment has to leave it."""
+        return msgspec.json.decode(self._ask(job), type=Checked)
+
     def fold(self, job: Fold) -> Folded:
         """Write a segment."""
         return msgspec.json.decode(self._ask(job), type=Folded)
@@ -280,7 +323,7 @@ class _Child:
             self._process.kill()
             self._process.communicate()
 
-    def _ask(self, job: Count | Fold) -> bytes:
+    def _ask(self, job: Count | Check | Fold) -> bytes:
         given, answers = self._process.stdin, self._process.stdout
         assert given is not None and answers is not None
         watch = threading.Timer(JOB_S_MAX, self._process.kill)

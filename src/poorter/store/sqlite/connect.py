@@ -16,6 +16,7 @@ from poorter.city.errors import Unavailable
 from poorter.store.contract import SCHEMA_VERSION
 
 FILE = "city.db"
+_JOURNAL_BYTES = 32 * 1024 * 1024
 _CACHE_KIB = 32 * 1024
 _MMAP_BYTES = 1024 * 1024 * 1024
 
@@ -30,6 +31,7 @@ def connect(path: Path, *, write: bool, vfs: str | None = None) -> apsw.Connecti
         "journal_mode = WAL",
         "synchronous = FULL",
         "wal_autocheckpoint = 8000",  # 32 MiB: each changed page is copied less often
+        f"journal_size_limit = {_JOURNAL_BYTES}",  # after something large it is cut to this
         f"cache_size = -{_CACHE_KIB}",
         f"mmap_size = {_MMAP_BYTES if vfs is None else 0}",
         "temp_store = MEMORY",

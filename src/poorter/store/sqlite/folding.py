@@ -25,6 +25,7 @@ from poorter.store.sqlite.connect import connect
 #: instances whose readings may lie in segments: those of (types, name), from a moment on
 Allowed = list[tuple[str, int, int]]
 _CHUNK_GROUPS = 8
+_STRANGE = 2**62
 _HOUR = f"(h.observed_us - ((h.observed_us % {HOUR_US}) + {HOUR_US}) % {HOUR_US}) / {HOUR_US}"
 
 
@@ -46,6 +47,21 @@ class Fold(msgspec.Struct, tag=True):
     received_us: int
 
 
+class Check(msgspec.Struct, tag=True):
+    """Does a segment hold what it may not, or not any longer?"""
+
+    allowed: Allowed
+    segment: Segment
+    out: list[tuple[int, int, int]]
+
+
+class Checked(msgspec.Struct):
+    """`expired`: some of it is past its retention. `strange`: instances that may not be in it."""
+
+    expired: bool
+    strange: list[int]
+
+
 class Folded(msgspec.Struct):
     """What was written; `moved`: how many rows of the store are in it, of which `instances`."""
 
@@ -62,6 +78,12 @@ class Folding:
     def __init__(self, connection: apsw.Connection, folder: Path) -> None:
         self._connection = connection
         self._folder = folder
+
+    def do(self, job: Count | Check | Fold) -> dict[int, int] | Checked | Folded:
+        """Any of these."""
+        if isinstance(job, Count):
+            return self.count(job)
+        return self.check(job) if isinstance(job, Check) else self.fold(job)
 
     def count(self, job: Count) -> dict[int, int]:
         """Rows that wait, by hour since 1970."""
@@ -96,6 +118,24 @@ class Folding:
         counted = sum(moved.values())
         return Folded(written.rows, written.size, written.hours_size, counted, sorted(moved))
 
+    def check(self, job: Check) -> Checked:
+        """What of a segment has to leave it."""
+        from poorter.store.history.read import Segments
+        from poorter.store.history.scan import rows_in
+
+        with self._connection:
+            numbers, since = _columns(self._eligible(job.allowed))
+        files = Segments(self._folder)
+        everything = (job.segment.from_us, job.segment.until_us)
+        expired, strange = False, set[int]()
+        for rows in rows_in(
+            files, job.segment, None, *everything, job.out, ("instance", "observed")
+        ):
+            kept_us = _since(numbers, since, rows.instance)
+            strange |= set(np.unique(rows.instance[kept_us == _STRANGE]).tolist())
+            expired = expired or bool(((rows.observed_us < kept_us) & (kept_us < _STRANGE)).any())
+        return Checked(expired, sorted(strange))
+
     def _eligible(self, allowed: Allowed) -> dict[int, int]:
         """The instances, and from when on each is kept."""
         kept = {(types, name): from_us for types, name, from_us in allowed}
@@ -109,9 +149,7 @@ class Folding:
 
     def _chunks(self, job: Fold, eligible: dict[int, int], moved: dict[int, int]) -> Iterator[Rows]:
         """All rows of the window, whole instances at a time."""
-        numbers = sorted(eligible)
-        ids = np.array(numbers, np.int64)
-        since = np.array([eligible[number] for number in numbers], np.int64)
+        ids, since = _columns(eligible)
         before = -1
         for last in self._pauses(job.window.sources):
             part = ids[(ids > before) & (ids <= last)]
@@ -151,10 +189,22 @@ class Folding:
         files = Segments(self._folder)
         for source in job.window.sources:
             for rows in rows_between(files, source, before, last, job.out[source.name]):
-                at = np.minimum(np.searchsorted(ids, rows.instance), max(0, len(ids) - 1))
-                known = (ids[at] == rows.instance) if len(ids) else np.zeros(len(rows), bool)
-                gone = known & (rows.observed_us < since[at]) if len(ids) else known
-                yield rows.take(~gone)
+                kept_us = _since(ids, since, rows.instance)
+                yield rows.take((rows.observed_us >= kept_us) | (kept_us == _STRANGE))
+
+
+def _columns(eligible: dict[int, int]) -> tuple[Ints, Ints]:
+    """Instances, sorted, and from when on each is kept; with one that is above all."""
+    numbers = sorted(eligible)
+    since = [eligible[number] for number in numbers]
+    return np.array([*numbers, _STRANGE], np.int64), np.array([*since, _STRANGE], np.int64)
+
+
+def _since(ids: Ints, since: Ints, instance: Ints) -> Ints:
+    """From when on each is kept, or _STRANGE where it is not eligible."""
+    at = np.searchsorted(ids, instance)
+    kept: Ints = np.where(ids[at] == instance, since[at], _STRANGE)
+    return kept
 
 
 def _json(numbers: list[int]) -> str:
@@ -165,9 +215,8 @@ def main(database: str, folder: str, given: BinaryIO, answers: BinaryIO) -> None
     """Do each job that comes in until there are no more."""
     folding = Folding(connect(Path(database), write=False), Path(folder))
     for line in given:
-        job = msgspec.json.decode(line, type=Count | Fold)
-        done = folding.count(job) if isinstance(job, Count) else folding.fold(job)
-        answers.write(msgspec.json.encode(done) + b"\n")
+        job = msgspec.json.decode(line, type=Count | Check | Fold)
+        answers.write(msgspec.json.encode(folding.do(job)) + b"\n")
         answers.flush()
 
 
