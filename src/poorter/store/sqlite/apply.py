@@ -41,7 +41,9 @@ class Applier:
         upkeep = Upkeep(connection, self.compacted)
         self.outbox = Outbox()
         self.rows = Rows(connection)
-        self.erasing = Erasing(connection, self.outbox, self.flush, self.forget_known)
+        self.erasing = Erasing(
+            connection, self.compacted, self.outbox, self.flush, self.forget_known
+        )
         self.entities = Entities(connection, self.rows, self.compacted, self.outbox)
         self.readings = Readings(connection, self.rows, self.entities, self.compacted, self.outbox)
         self._leaf = self._one("SELECT coalesce(max(idx) + 1, 0) FROM leaf")

@@ -4,7 +4,7 @@
 The order makes it safe at any moment: the file is whole and on the disk first; then one
 transaction writes it into the manifest and takes the rows, or the segments that it replaces, out.
 Files that stand in no manifest were left by a crash or have been replaced; the next round removes
-them.
+them, and so does its end.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import secrets
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import apsw
 import msgspec
@@ -81,22 +81,16 @@ class Upkeep:
         """Rows out, segment in."""
         if op.changes != self._compacted.changes:
             raise Conflict("history was changed while it was compacted")
-        before = self._connection.total_changes()
         window = op.window
-        self._connection.executemany(
+        gone = self._delete(
             "DELETE FROM history WHERE attribute = ? AND observed_us >= ? AND observed_us < ? "
             "AND received_us <= ?",
             [(n, window.from_us, window.until_us, op.received_us) for n in op.folded.instances],
         )
-        if self._connection.total_changes() - before != op.folded.moved:
+        if gone != op.folded.moved:
             raise Conflict("history came in while it was compacted")
         for source in window.sources:
-            gone = list(
-                self._connection.execute(
-                    "DELETE FROM segment WHERE name = ? RETURNING name", (source.name,)
-                )
-            )
-            if not gone:
+            if not self._delete("DELETE FROM segment WHERE name = ?", [(source.name,)]):
                 raise Conflict(f"segment {source.name} is not there any more")
             list(self._connection.execute("DELETE FROM segment_out WHERE name = ?", (source.name,)))
         if op.segment is not None:
@@ -120,11 +114,20 @@ class Upkeep:
 
     def expire(self, op: Expire, permit: Permit, now_us: int) -> None:
         """Rows go."""
-        self._connection.executemany(
+        self._delete(
             "DELETE FROM history WHERE observed_us < ?3 AND attribute IN (SELECT a.id "
             "FROM attribute a JOIN entity e ON e.id = a.entity WHERE e.types = ?1 AND a.name = ?2)",
             op.allowed,
         )
+
+    def _delete(self, sql: str, values: Sequence[tuple[Any, ...]]) -> int:
+        """How many rows went. Nothing of them stays on free pages, so that erasing later what has
+        become a segment erases all of it."""
+        list(self._connection.execute("PRAGMA secure_delete = ON"))
+        before = self._connection.total_changes()
+        self._connection.executemany(sql, values)
+        list(self._connection.execute("PRAGMA secure_delete = OFF"))
+        return self._connection.total_changes() - before
 
     def bring_back(self, op: BringBack, permit: Permit, now_us: int) -> None:
         """Out of the segments."""
@@ -200,6 +203,7 @@ class Compaction:
                 while (again := merge(segments(self._reader()))) is not None:
                     moved += self._fold(works, permit, again, allowed, received_us)
                     made += 1
+            self._remove_left_over()
             self._give_back(permit)
         return moved, made
 
@@ -228,19 +232,20 @@ class Compaction:
     def _stale(
         self, works: Works, permit: Permit, allowed: Allowed, all_of_it: bool
     ) -> Iterator[Window]:
-        """Segments with readings that are past their retention, or that have become personal; each
-        is looked at once a day."""
+        """Segments with readings that are erased, past their retention, or personal by now; each is
+        looked at once a day."""
         now_us = self._clock.now_us()
         found = segments(self._reader())
         self._looked = {one.name: self._looked.get(one.name, one.made_us) for one in found}
         for one in found:
             if not all_of_it and now_us - self._looked[one.name] < DAY_US:
                 continue
-            checked = works.check(Check(allowed, one, out_of(self._reader(), one)))
+            out = out_of(self._reader(), one)
+            checked = works.check(Check(allowed, one, out))
             self._looked[one.name] = now_us
             if checked.strange:
                 self._write(permit, BringBack(tuple(checked.strange)))
-            if checked.strange or checked.expired:
+            if out or checked.strange or checked.expired:
                 yield Window(one.from_us, one.until_us, (one,))
 
     def _allowed(self, permit: Permit) -> Allowed:

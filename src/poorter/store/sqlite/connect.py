@@ -24,10 +24,12 @@ _MMAP_BYTES = 1024 * 1024 * 1024
 def connect(path: Path, *, write: bool, vfs: str | None = None) -> apsw.Connection:
     """A connection with full durability. Readers can't write, whatever SQL they are given."""
     flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
+    is_new = write and not (path.exists() and path.stat().st_size)
     connection = apsw.Connection(str(path), flags=flags, vfs=vfs, statementcachesize=400)
     connection.set_busy_timeout(5000)
+    if is_new:  # pages that compaction frees go back to the disk in steps
+        list(connection.execute("PRAGMA auto_vacuum = INCREMENTAL"))
     for pragma in (
-        "auto_vacuum = INCREMENTAL",  # of a new file: what compaction frees goes back in steps
         "journal_mode = WAL",
         "synchronous = FULL",
         "wal_autocheckpoint = 8000",  # 32 MiB: each changed page is copied less often

@@ -10,6 +10,7 @@ import apsw
 from poorter.city.errors import Denied
 from poorter.gate.permit import Permit
 from poorter.store import contract as c
+from poorter.store.sqlite.compacted import Compacted
 from poorter.store.sqlite.entities import Outbox
 
 
@@ -19,11 +20,13 @@ class Erasing:
     def __init__(
         self,
         connection: apsw.Connection,
+        compacted: Compacted,
         outbox: Outbox,
         flush: Callable[[], None],
         forget: Callable[[], None],
     ) -> None:
         self._run = connection.execute
+        self._compacted = compacted
         self._outbox = outbox
         self._flush = flush
         self._forget = forget
@@ -36,7 +39,8 @@ class Erasing:
         entity, types = found
         self._do("PRAGMA secure_delete = ON")
         owned = "SELECT id FROM attribute WHERE entity = ?"
-        self._do(f"DELETE FROM history WHERE attribute IN ({owned})", entity)
+        for (instance,) in list(self._run(owned, (entity,))):
+            self._compacted.drop(instance)
         self._do(f"DELETE FROM place WHERE id IN ({owned})", entity)
         self._do("DELETE FROM attribute WHERE entity = ?", entity)
         for name in types:
@@ -59,19 +63,15 @@ class Erasing:
             (entity,),
         )
         self._do("PRAGMA secure_delete = ON")
-        self._do(
-            "DELETE FROM history WHERE attribute IN (SELECT id FROM attribute WHERE entity = ?) "
-            "AND observed_us < ?",
-            entity,
-            op.before_us,
-        )
+        for (instance,) in list(self._run("SELECT id FROM attribute WHERE entity = ?", (entity,))):
+            self._compacted.drop(instance, until_us=op.before_us)
         old = (
             "SELECT a.id FROM attribute a JOIN name n ON n.id = a.name WHERE a.entity = ? "
             "AND coalesce(a.observed_us, a.modified_us) < ? AND n.name NOT LIKE '~%'"
         )
         gone = [int(row[0]) for row in self._run(old, (entity, op.before_us))]
         for instance in gone:
-            self._do("DELETE FROM history WHERE attribute = ?", instance)
+            self._compacted.drop(instance)
             self._do("DELETE FROM place WHERE id = ?", instance)
             self._do("DELETE FROM attribute WHERE id = ?", instance)
         self._do("PRAGMA secure_delete = OFF")
