@@ -18,6 +18,7 @@ from poorter.city.errors import Denied
 from poorter.city.query import HistoryQuery, Query
 from poorter.gate.permit import Permit
 from poorter.ledger.lines import KeptLine, SealedLine
+from poorter.store.history.report import HistorySize, Round
 
 SCHEMA_VERSION = 5
 
@@ -426,31 +427,6 @@ class Bucket:
 
 
 @dataclass(frozen=True, slots=True)
-class Compacted:
-    """What a round of compaction came to: rows that left the store, segments written."""
-
-    moved: int = 0
-    segments: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class HistorySize:
-    """History on the disk: readings that lie in rows and in segments, and the bytes of each."""
-
-    rows: int
-    rows_bytes: int
-    compacted: int
-    compacted_bytes: int
-    segments: int
-
-    @property
-    def bytes_each(self) -> float | None:
-        """Bytes an observation; None without any."""
-        readings = self.rows + self.compacted
-        return (self.rows_bytes + self.compacted_bytes) / readings if readings else None
-
-
-@dataclass(frozen=True, slots=True)
 class Facet:
     """What entities of a type have: an attribute name (empty: none at all) of a kind, how many
     instances of it, and how many entities of the type there are."""
@@ -513,7 +489,7 @@ class Store(Protocol):
         """Buckets of `width_us` per attribute of one entity; empty buckets are absent."""
         ...
 
-    def compact(self, permit: Permit, until_us: int, all_of_it: bool = False) -> Compacted:
+    def compact(self, permit: Permit, until_us: int, all_of_it: bool = False) -> Round:
         """Bring history of before `until_us` from rows into columnar segments, as far as it is
         nobody's personal data by the "administer" permit's rules, and let go what is past its
         retention. Slow: for a thread. What was broken off has lost and doubled nothing.

@@ -30,6 +30,7 @@ from poorter.city.time import DAY_US, HOUR_US
 from poorter.gate.permit import Permit
 from poorter.store import contract as c
 from poorter.store.history.plan import Segment, Window, folds, merge
+from poorter.store.history.report import Round
 from poorter.store.sqlite.compacted import Compacted
 from poorter.store.sqlite.folding import Allowed, Check, Checked, Count, Fold, Folded, Folding
 from poorter.store.sqlite.manifest import BEFORE_ALL_US, Files, out_of, segments
@@ -155,8 +156,16 @@ class Works(Protocol):
         ...
 
 
+class Rounds:
+    """What one round leaves for the next: files stay where they are for whoever holds the lock."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.looked_us: dict[str, int] = {}
+
+
 class Compaction:
-    """Compacts one city, one round at a time. `near`: in this process, for tests of power cuts."""
+    """One round of compaction. `near`: in this process, for tests of power cuts."""
 
     def __init__(
         self,
@@ -167,6 +176,7 @@ class Compaction:
         reader: Callable[[], apsw.Connection],
         write: Callable[[Permit, c.Upkeep], None],
         near: bool,
+        rounds: Rounds,
     ) -> None:
         self._database = database
         self._files = files
@@ -175,16 +185,13 @@ class Compaction:
         self._reader = reader
         self._write = write
         self._near = near
-        self._looked: dict[str, int] = {}
-        self.lock = threading.Lock()  # whoever holds it sees files stay
+        self._rounds = rounds
 
-    def run(
-        self, permit: Permit, until_us: int, received_us: int, all_of_it: bool
-    ) -> tuple[int, int]:
-        """Fold what is older than `until_us` and was committed by `received_us`; how many rows
-        left the store, in how many segments. Raises Conflict when others were in the way."""
+    def run(self, permit: Permit, until_us: int, received_us: int, all_of_it: bool) -> Round:
+        """Fold what is older than `until_us` and was committed by `received_us`. Raises Conflict
+        when others were in the way."""
         moved = made = 0
-        with self.lock:
+        with self._rounds.lock:
             self._remove_left_over()
             allowed = self._allowed(permit)
             expired = [one for one in allowed if one[2] > BEFORE_ALL_US]
@@ -205,7 +212,7 @@ class Compaction:
                     made += 1
             self._remove_left_over()
             self._give_back(permit)
-        return moved, made
+        return Round(moved, made)
 
     def _fold(
         self, works: Works, permit: Permit, window: Window, allowed: Allowed, received_us: int
@@ -236,13 +243,14 @@ class Compaction:
         looked at once a day."""
         now_us = self._clock.now_us()
         found = segments(self._reader())
-        self._looked = {one.name: self._looked.get(one.name, one.made_us) for one in found}
+        looked_us = {one.name: self._rounds.looked_us.get(one.name, one.made_us) for one in found}
+        self._rounds.looked_us = looked_us
         for one in found:
-            if not all_of_it and now_us - self._looked[one.name] < DAY_US:
+            if not all_of_it and now_us - looked_us[one.name] < DAY_US:
                 continue
             out = out_of(self._reader(), one)
             checked = works.check(Check(allowed, one, out))
-            self._looked[one.name] = now_us
+            looked_us[one.name] = now_us
             if checked.strange:
                 self._write(permit, BringBack(tuple(checked.strange)))
             if out or checked.strange or checked.expired:

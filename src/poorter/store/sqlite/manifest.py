@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import apsw
 import numpy as np
 
-from poorter.store.contract import HistorySize
 from poorter.store.history.plan import HOURS_SUFFIX, SUFFIX, Segment
+from poorter.store.history.report import HistorySize
 from poorter.store.history.rows import Row
 
 if TYPE_CHECKING:

@@ -25,8 +25,9 @@ from poorter.ledger.leaf import LINE_TYPE, decode_leaf
 from poorter.ledger.lines import unpack_kept
 from poorter.store import contract as c
 from poorter.store.body import decode_entity
+from poorter.store.history.report import HistorySize, Round
 from poorter.store.sqlite import reading
-from poorter.store.sqlite.compacting import Compaction
+from poorter.store.sqlite.compacting import Compaction, Rounds
 from poorter.store.sqlite.connect import FILE, connect, lock_directory, migrate
 from poorter.store.sqlite.history import aggregate, history
 from poorter.store.sqlite.images import Watching
@@ -77,15 +78,7 @@ class SqliteStore:
         self._recent = Recent()
         self._files = Files(self._path.parent / FOLDER)
         self._writer = Writer(connection, self._files, self.clock, self._recent)
-        self._compaction = Compaction(
-            self._path,
-            self._files,
-            self._writer.compacted,
-            self.clock,
-            self._reader,
-            lambda permit, op: void(self.commit(permit, c.Change((op,))).result()),
-            near=self._vfs is not None or self._near,
-        )
+        self._rounds = Rounds()
 
     # -- writing -----------------------------------------------------------------------------
 
@@ -178,13 +171,22 @@ class SqliteStore:
             lambda at: aggregate(at, self._files, permit, query, width_us, now_us)
         )
 
-    def compact(self, permit: Permit, until_us: int, all_of_it: bool = False) -> c.Compacted:
+    def compact(self, permit: Permit, until_us: int, all_of_it: bool = False) -> Round:
         """Bring history of before `until_us` into segments."""
         permit.check("administer", self.clock.now_us())
-        moved, made = self._compaction.run(permit, until_us, self.clock.committed_us, all_of_it)
-        return c.Compacted(moved, made)
+        compaction = Compaction(
+            self._path,
+            self._files,
+            self._writer.compacted,
+            self.clock,
+            self._reader,
+            lambda permit, op: void(self.commit(permit, c.Change((op,))).result()),
+            self._vfs is not None or self._near,
+            self._rounds,
+        )
+        return compaction.run(permit, until_us, self.clock.committed_us, all_of_it)
 
-    def history_size(self, permit: Permit) -> c.HistorySize:
+    def history_size(self, permit: Permit) -> HistorySize:
         """What history takes on the disk."""
         permit.check("read", self.clock.now_us())
         return self._snapshot(size)
@@ -363,7 +365,7 @@ class SqliteStore:
         permit.check("read", self.clock.now_us())
         folder = Path(target)
         (folder / FOLDER).mkdir(parents=True, exist_ok=True)
-        with self._compaction.lock:  # files of the copied manifest stay until they are copied
+        with self._rounds.lock:  # files of the copied manifest stay until they are copied
             copy = apsw.Connection(str(folder / FILE))
             with copy.backup("main", self._reader(), "main") as work:
                 work.step()
