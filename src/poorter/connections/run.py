@@ -16,7 +16,6 @@ from poorter.city.errors import CityError, Denied
 from poorter.city.time import SECOND_US
 from poorter.connections.counting import Counts
 from poorter.connections.model import Connection
-from poorter.connections.polling import Feed
 from poorter.connections.writing import Writing
 from poorter.gate.gate import Gate
 from poorter.gate.permit import Action, Permit
@@ -26,6 +25,7 @@ from poorter.store.contract import Store
 
 if TYPE_CHECKING:
     from poorter.connections.devices import Devices
+    from poorter.connections.polling import Feed
 
 log = logging.getLogger(__name__)
 State = Literal["fresh", "old", "silent", "failing", "stopped"]
@@ -117,6 +117,8 @@ class Connections:
             devices.start()
             self._devices[connection.name] = devices
         elif connection.poll is not None:
+            from poorter.connections.polling import Feed  # nor one without feeds their formats
+
             feed = Feed(
                 connection,
                 connection.poll,
