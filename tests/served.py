@@ -2,6 +2,7 @@
 """A city served by a process of its own, which tests may kill. Loopback only, always stopped."""
 
 import asyncio
+import itertools
 import os
 import signal
 import socket
@@ -47,10 +48,22 @@ def make_city(folder: Path, systems: tuple[str, ...] = ("parking", "crowds")) ->
     asyncio.run(run())
 
 
+#: ports that the system hands to nobody by itself, a hundred of them for this process: a city that
+#: is killed and started again finds its port free
+_ports = itertools.cycle(range(12_000 + os.getpid() % 200 * 100, 12_100 + os.getpid() % 200 * 100))
+
+
 def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+    """A port of loopback that nobody listens on."""
+    while True:
+        port = next(_ports)
+        with socket.socket() as tried:
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                tried.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return port
 
 
 class Served:

@@ -13,6 +13,7 @@ import httpx
 from tests.served import SRC, Served, make_city
 
 from poorter.city.clock import SystemClock
+from poorter.city.query import HistoryQuery
 from poorter.config import read_config
 from poorter.gate.genesis import RUN
 from poorter.identity.keys import read_ring
@@ -20,7 +21,6 @@ from poorter.ledger.verify import verify_ledger
 from poorter.load.mapping import parse_map
 from poorter.load.run import Load
 from poorter.running import LEDGER_FOLDER, open_city
-from poorter.store.sqlite import SqliteStore
 
 CITY = "urn:ngsi-ld:City:"
 
@@ -162,24 +162,29 @@ def test_a_load_that_was_killed_goes_on_where_it_was(tmp_path: Path) -> None:
         out.writerow(("place", "time", "free"))
         for number in range(rows):
             out.writerow((number % 7, 1_700_000_000 + number * 10, number % 100))
-    dice = random.Random(5)
-    for _ in range(4):
+    delay_s = 0.3
+    for _ in range(60):  # killed ever later, until one is quicker than its end: so mid-load too
         child = subprocess.Popen(
             [sys.executable, "-c", LOADING, str(file), str(map_file), str(city)],
             env={"PYTHONPATH": str(SRC), "PATH": ""},
             stdout=subprocess.DEVNULL,
         )
-        time.sleep(dice.uniform(0.5, 1.1))
+        time.sleep(delay_s)
+        ended = child.poll() is not None
         child.kill()
         child.wait()
+        if ended:
+            break
+        delay_s += 0.2
+
+    urns = (f"urn:ngsi-ld:OffStreetParking:{place}" for place in range(7))
+    places = [HistoryQuery(urn, ("availableSpotNumber",), limit=10_000) for urn in urns]
 
     async def finish() -> tuple[object, int]:
         running = await open_city(read_config(city), SystemClock())
         try:
-            store = running.store
-            assert isinstance(store, SqliteStore)
             load = Load(
-                store,
+                running.store,
                 lambda action: running.gate.permit("internal:load", RUN, action),
                 running.clock,
                 parse_map(MAP),
@@ -187,9 +192,9 @@ def test_a_load_that_was_killed_goes_on_where_it_was(tmp_path: Path) -> None:
                 tmp_path / "rejects.csv",
             )
             totals = await asyncio.to_thread(load.run)
-            connection = store._reader()
-            (number,) = next(iter(connection.execute("SELECT count(*) FROM history")))
-            return totals, int(number)
+            permit = running.gate.permit("internal:load", RUN, "read")
+            numbers = [len(running.store.history(permit, query)) for query in places]
+            return totals, sum(numbers)
         finally:
             running.close()
 
