@@ -23,7 +23,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("city",),
     ("gate", "ledger", "identity", "forecast"),
     ("store", "stream"),
-    ("decide", "registers"),
+    ("decide", "registers", "rights"),
     ("standards", "systems", "load"),
     ("connections",),
     ("config", "handle", "founding", "running", "jobs"),

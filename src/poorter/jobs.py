@@ -46,6 +46,7 @@ class Jobs:
         self._every(OUTCOMES_S, "outcomes", lambda: _measured(running))
         self._every(CLEANING_S, "cleaning", lambda: forget_answers(running))
         self._every(CLEANING_S, "logins", lambda: forget_logins(running))
+        self._every(CLEANING_S, "retention", running.people.erasing.expire)
         self._every(INDICATORS_S, "indicators", lambda: measure_indicators(running))
         for system in running.systems:
             for job in system.jobs:

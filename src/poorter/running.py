@@ -33,6 +33,7 @@ from poorter.ledger.sealing import LineKeys
 from poorter.ledger.sequencer import Sequencer
 from poorter.ledger.spool import Spool
 from poorter.ledger.trust import log_lines, parse_trust
+from poorter.rights.people import People, make_people
 from poorter.standards.http.outgoing import Outgoing
 from poorter.standards.ngsild.sources.federation import Federation
 from poorter.standards.ngsild.subscriptions.engine import Engine
@@ -81,6 +82,7 @@ class Running:
     pepper: bytes = field(repr=False)
     services: dict[str, Service]
     parties: dict[str, RelyingParty] = field(repr=False)
+    people: People
     collecting: Collecting | None = None  # of cosignatures, where the city has witnesses
     engine: Engine | None = None  # of subscriptions, once the city has an HTTP face
     connections: Connections | None = None  # once it is served
@@ -149,7 +151,9 @@ async def open_city(config: Config, clock: Clock) -> Running:
     """
     store = _walled(config, open_store(config.paths_data, clock))
     try:
-        return _wire(config, store)
+        running = _wire(config, store)
+        await running.people.swept()  # what a restored backup brought back
+        return running
     except BaseException:
         store.close()
         raise
@@ -242,11 +246,19 @@ def _wire(config: Config, store: WalledStore) -> Running:
         pepper=read_secret(config.paths_keys / "pepper"),
         parties={p.name: _party(config, p, outgoing, clock) for p in config.identity_providers},
         services={service.id: service for service in SERVICES},
+        people=_people(config, store, gate, line_keys),
     )
     running.collecting = _collecting(config, running.sequencer)
     gate.recording = lambda: running.sequencer.failing is None
     running.load_credentials()
     return running
+
+
+def _people(config: Config, store: WalledStore, gate: Gate, names: LineKeys) -> People:
+    def notice_name(wall: str, subject: str) -> str:
+        return names.name(wall, subject)[1].hex()
+
+    return make_people(store, gate, config.paths_keys, config.city_id, notice_name)
 
 
 def _collecting(config: Config, sequencer: Sequencer) -> Collecting | None:

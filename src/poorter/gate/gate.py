@@ -13,6 +13,7 @@ from poorter.city.time import DAY_US
 from poorter.gate.compile import FOREVER_US, Interval, Table
 from poorter.gate.permit import Action, Permit, TypeRule, Wall
 from poorter.gate.policy import Dataset, Grant, Policy, Purpose
+from poorter.gate.rights import GLASS
 
 Entry = tuple[Interval, Dataset]
 DENIED_KEYS_MAX = 1000
@@ -217,6 +218,8 @@ def _wall(dataset: Dataset, name: str, purpose: Purpose | None) -> Wall | None:
     if not dataset.personal or name not in dataset.entity_types or purpose is None:
         return None
     basis = "a" if purpose.on_consent else purpose.article6
+    if purpose.glass:
+        basis = GLASS
     compatible = frozenset((purpose.id, *purpose.compatible_with))
     return Wall(dataset.wall, dataset.about, basis, purpose.from_us, compatible)
 

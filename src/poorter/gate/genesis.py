@@ -30,6 +30,7 @@ INTERNAL: tuple[tuple[str, tuple[str, ...], tuple[Action, ...]], ...] = (
     ("internal:ledger", ("ledger",), ("read",)),
     ("internal:policy", ("policy",), ("read", "administer")),
     ("internal:identity", ("identity", "residents", "letters"), ("read", "administer")),
+    ("internal:rights", ("rights",), ("read", "administer")),
     ("internal:decide", ("decisions", "policy"), ("read", "decide")),
     ("internal:uses", ("ledger", "answers"), ("read", "administer")),
     ("internal:load", ("context", "loads"), ("read", "write")),
@@ -113,6 +114,26 @@ _DATASETS = (
         "internal",
         "Publieksdienst",
         {"record:letter": ()},
+    ),
+    Dataset(
+        "rights",
+        Text("Toestemmingen, bezwaren en wissingen", "Consents, objections and erasures"),
+        "city-hall",
+        "personal",
+        "Informatievoorziening",
+        {
+            f"record:{kind}": ()
+            for kind in (
+                "consent",
+                "guardian",
+                "erasure",
+                "legal-hold",
+                "opening",
+                "translation",
+                "notice",
+            )
+        },
+        retention_days=3650,
     ),
     Dataset(
         "decisions",

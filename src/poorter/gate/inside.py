@@ -11,7 +11,10 @@ from dataclasses import replace
 
 from poorter.city.errors import Denied
 from poorter.gate.permit import SEALED, Permit, TypeRule
+from poorter.gate.policy import Policy
 
+#: who works for people's rights
+KEEPER = "internal:rights"
 #: attributes of the platform itself on each sealed row: whom it is about, collected for what
 ABOUT, FOR = f"{SEALED}of", f"{SEALED}for"
 
@@ -35,6 +38,23 @@ def both(permit: Permit) -> Permit:
 def looking(permit: Permit) -> Permit:
     """To look up, for a write, the row that it is about."""
     return replace(inside(permit), action="read")
+
+
+def keeping(permit: Permit, policy: Policy) -> Permit:
+    """Of the platform's own permit for people's rights: with the rows of persons as they are kept,
+    to erase, prune and find them again. It opens no value: that takes a person's key.
+
+    Raises: Denied for any other permit.
+    """
+    if permit.processor != KEEPER:
+        raise Denied
+    rules = {
+        SEALED + name: TypeRule(personal=True)
+        for dataset in policy.datasets.values()
+        if dataset.walled
+        for name in dataset.entity_types
+    }
+    return replace(permit, rules={**permit.rules, **rules})
 
 
 def open_types(types: tuple[str, ...]) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ INTERNAL = "internal:"
 PUBLIC = "public"
 _WRITES = ("write", "command")
 #: what of a purpose makes it that purpose: with another one it is a new use
-_USE = ("goal", "legal_basis", "art6", "art9", "enforcement", "consent_invalid", "from_us")
+_USE = ("goal", "legal_basis", "art6", "art9", "enforcement", "consent_invalid", "glass", "from_us")
 
 
 def check_lawful(old: Policy, new: Policy) -> None:

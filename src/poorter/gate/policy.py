@@ -75,6 +75,7 @@ class Purpose:
     `art6` and `art9`: letter of GDPR 6(1) and 9(2); empty: as `legal_basis` says it, in words with
     the national law. `assessment`: where the impact assessment (GDPR 35) is. `compatible_with`:
     purposes whose data, collected before `from_us`, it may use as well (GDPR 6(4)).
+    `glass`: for emergencies; it sees a person only while two people opened that one person's data.
     `consent_invalid`: the person is not free to refuse, so consent is no basis for it.
     """
 
@@ -92,6 +93,7 @@ class Purpose:
     compatible_with: tuple[str, ...] = ()
     consent_invalid: bool = False
     enforcement: bool = False
+    glass: bool = False
     from_us: int = 0
 
     @property

@@ -19,7 +19,18 @@ from poorter.store.contract import DeleteRecord, PutRecord, Record
 
 DRAFTS_MAX = 100
 DRAFT_DAYS = 14
-Kind = Literal["grant", "officer", "dismissal"]
+Kind = Literal[
+    "grant",
+    "officer",
+    "dismissal",
+    "purpose",
+    "dataset",
+    "processor",
+    "erasure",
+    "hold",
+    "opening",
+    "translation",
+]
 RECORD = "draft"
 
 

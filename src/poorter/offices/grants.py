@@ -42,8 +42,13 @@ async def draft_grant(
     actions: Sequence[str],
     days: int,
     by: str,
+    mask: Sequence[str] = (),
+    max_rows: int | None = None,
 ) -> Draft:
-    """Draft a grant, valid from its approval. Raises Invalid for what no policy could hold."""
+    """Draft a grant, valid from its approval. `mask` and `max_rows` are what it obliges to.
+
+    Raises: Invalid for what no policy could hold.
+    """
     if not 1 <= days <= DAYS_MAX:
         raise Invalid(
             Text(
@@ -80,9 +85,11 @@ async def draft_grant(
         "dataset": dataset,
         "actions": known,
         "days": days,
+        "mask": list(mask),
+        "max_rows": max_rows,
     }
     draft = Draft("", "grant", by, 0, fields)
-    parts = _parts(running, draft, f"{by}-and-another")
+    parts = grant_parts(running, draft, f"{by}-and-another")
     following(running.gate.policy, parts, running.clock.now_us())
     return await put_draft(running, "grant", fields, by)
 
@@ -91,13 +98,14 @@ async def approve_grant(running: Running, draft_id: str, by: str) -> str:
     """The second approval; the grant is in force with it. The grant's id. Raises as
     `draft_to_approve` does, and Invalid when the policy changed so that it doesn't fit."""
     draft = draft_to_approve(running, draft_id, ("grant",), by)
-    parts = _parts(running, draft, by)
+    parts = grant_parts(running, draft, by)
     await running.registry.put(parts, by, "granted")
     await write(running, by, f"grant {draft.id}", "approved", DeleteRecord(RECORD, draft.id))
     return parts[-1].id
 
 
-def _parts(running: Running, draft: Draft, second: str) -> list[Part]:
+def grant_parts(running: Running, draft: Draft, second: str) -> list[Part]:
+    """What a draft would put into the policy, with its second approval."""
     said = draft.fields
     parts: list[Part] = []
     who = str(said["processor"])
@@ -115,6 +123,8 @@ def _parts(running: Running, draft: Draft, second: str) -> list[Part]:
             (draft.by, second),
             from_us=now_us,
             until_us=now_us + said["days"] * DAY_US,
+            mask=tuple(said.get("mask", ())),
+            max_rows=said.get("max_rows"),
         )
     )
     return parts

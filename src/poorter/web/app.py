@@ -15,6 +15,7 @@ from poorter.running import Running
 from poorter.standards.operations.app import Operations
 from poorter.standards.proofs.app import Proofs
 from poorter.web import (
+    choosing,
     connecting,
     contest,
     control,
@@ -63,11 +64,15 @@ TABLE: tuple[tuple[str, tuple[str, ...], Handler], ...] = (
     ("control/connections", ("GET", "POST"), connecting.page),
     ("control/keys", ("GET", "POST"), offices.keys),
     ("control/grants", ("GET", "POST"), offices.grants),
+    ("control/policy", ("GET", "POST"), offices.policy),
     ("control/officers", ("GET", "POST"), offices.officers),
     ("control/letters", ("GET", "POST"), letters.codes),
     ("control/desk", ("GET", "POST"), entering.codes),
     ("control/password", ("GET", "POST"), offices.password),
     ("control/goals/{id}", ("GET", "POST"), governing.goal),
+    ("choices", ("GET", "POST"), choosing.choices),
+    ("choices/receipt", ("GET", "POST"), choosing.receipt),
+    ("control/guardians", ("GET", "POST"), choosing.guardians),
     ("welcome", ("GET", "POST"), offices.welcome),
     ("login/{provider}", ("GET",), federated.begin),
     ("login", ("GET", "POST"), staff.login),

@@ -4,6 +4,8 @@ the answer to the form, and kept nowhere."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from starlette.responses import Response
 
 from poorter.city.errors import Denied, Invalid, Unauthenticated
@@ -12,8 +14,10 @@ from poorter.gate.policy import Grant
 from poorter.identity.sessions import COOKIE, ROLES, Session
 from poorter.offices import grants as granting
 from poorter.offices import keys as keeping
+from poorter.offices import parts as parting
 from poorter.offices import people
-from poorter.offices.drafts import drafts, drop_draft
+from poorter.offices.drafts import Draft, drafts, drop_draft
+from poorter.offices.preview import Preview, preview
 from poorter.offices.record import OFFICER
 from poorter.web.page import Visit
 
@@ -57,7 +61,7 @@ async def grants(visit: Visit) -> Response:
         return visit.render(
             "grants.html",
             grants=_running_grants(visit),
-            drafts=drafts(visit.running, "grant"),
+            drafts=[(d, _preview_of(visit, d)) for d in drafts(visit.running, "grant")],
             policy=policy,
             datasets=[d for d in policy.datasets.values() if granting.grantable(d)],
             actions=granting.ACTIONS,
@@ -81,12 +85,45 @@ async def grants(visit: Visit) -> Response:
             [action for action in granting.ACTIONS if fields.get(f"may-{action}")],
             _days(fields),
             by,
+            [name.strip() for name in fields.get("mask", "").split(",") if name.strip()],
+            _rows(fields),
         )
     else:
         raise Invalid(
             Text("stel voor, keur goed, laat vallen of beëindig", "draft, approve, drop or end")
         )
     return visit.redirect("control/grants")
+
+
+def _preview_of(visit: Visit, draft: Draft) -> Preview:
+    parts = granting.grant_parts(visit.running, draft, f"{draft.by}-and-another")
+    return preview(visit.running, parts)
+
+
+async def policy(visit: Visit) -> Response:
+    """Draft a purpose, a dataset or a processor; approve another's, with what it would change."""
+    if visit.request.method == "GET":
+        _officer(visit.staff())
+        waiting = parting.waiting(visit.running)
+        return visit.render(
+            "policy.html",
+            drafts=[(d, preview(visit.running, parting.parts_of(d))) for d in waiting],
+            forms=parting.FORMS,
+            policy=visit.running.gate.policy,
+        )
+    session, fields = await visit.staff_form()
+    _officer(session)
+    act, chosen, by = fields.get("act"), fields.get("id", ""), session.officer
+    if act == "approve":
+        await parting.approve_part(visit.running, chosen, by)
+    elif act == "drop":
+        await drop_draft(visit.running, chosen, parting.PARTS, by)
+    elif act == "draft":
+        kind: Any = fields.get("kind", "")
+        await parting.draft_part(visit.running, kind, fields, by)
+    else:
+        raise Invalid(Text("stel voor, keur goed of laat vallen", "draft, approve or drop"))
+    return visit.redirect("control/policy")
 
 
 def _running_grants(visit: Visit) -> list[Grant]:
@@ -185,6 +222,15 @@ def _chosen(fields: dict[str, str]) -> str:
 def _officer(session: Session) -> None:
     if OFFICER not in session.roles:
         raise Denied(Text("alleen bevoegden doen dit", "only officers do this"))
+
+
+def _rows(fields: dict[str, str]) -> int | None:
+    text = fields.get("max_rows", "").strip()
+    if not text:
+        return None
+    if not (text.isascii() and text.isdecimal() and 0 < int(text) < 1_000_000):
+        raise Invalid(Text("het aantal rijen is een heel getal", "rows is a whole number"))
+    return int(text)
 
 
 def _days(fields: dict[str, str]) -> int:

@@ -76,12 +76,8 @@ class Erasing:
             self._do("DELETE FROM attribute WHERE id = ?", instance)
         self._do("PRAGMA secure_delete = OFF")
         if gone:
-            self._do(
-                "UPDATE entity SET version = ?, modified_us = ? WHERE id = ?",
-                version + 1,
-                now_us,
-                entity,
-            )
+            # its time stays: to forget something is no sign that the row is still in use
+            self._do("UPDATE entity SET version = ? WHERE id = ?", version + 1, entity)
             self._forget()
             self._outbox.add("attributes", op.urn, types, ())
 
