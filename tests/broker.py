@@ -54,14 +54,22 @@ def _packet(kind: int, body: bytes) -> bytes:
 class Device:
     """One device: connects with its name and key, publishes at QoS 1."""
 
-    def __init__(self, port: int, name: str, key: str, will: tuple[str, bytes] | None = None):
+    def __init__(
+        self,
+        port: int,
+        name: str,
+        key: str,
+        will: tuple[str, bytes] | None = None,
+        client_id: str = "",
+    ) -> None:
         self.port, self.name, self.key, self.will = port, name, key, will
+        self._client_id = client_id or name
         self._mid = 0
 
     async def __aenter__(self) -> "Device":
         self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self.port)
         flags = 0xC2 | (0x0C if self.will else 0)
-        body = _text("MQTT") + bytes([4, flags, 0, 60]) + _text(self.name)
+        body = _text("MQTT") + bytes([4, flags, 0, 60]) + _text(self._client_id)
         if self.will:
             body += _text(self.will[0]) + _text(self.will[1])
         self._writer.write(_packet(0x10, body + _text(self.name) + _text(self.key)))
@@ -84,6 +92,31 @@ class Device:
             self._writer.write(_packet(0x32, body))
         await self._writer.drain()
         await self._reader.readexactly(4 * len(payloads))
+
+    async def subscribe(self, topic: str) -> int:
+        """At QoS 1; what the broker answers: 1, or 128 where it refuses."""
+        self._writer.write(_packet(0x82, b"\x00\x01" + _text(topic) + b"\x01"))
+        return (await self._packet())[1][-1]
+
+    async def next(self) -> bytes:
+        """The payload of the next message; it is acknowledged."""
+        kind, body = await self._packet()
+        assert kind >> 4 == 3, kind
+        size = 2 + int.from_bytes(body[:2], "big")
+        if kind & 0x06:
+            self._writer.write(_packet(0x40, body[size : size + 2]))
+            size += 2
+        return body[size:]
+
+    async def _packet(self) -> tuple[int, bytes]:
+        kind = (await self._reader.readexactly(1))[0]
+        size, shift = 0, 0
+        while True:
+            digit = (await self._reader.readexactly(1))[0]
+            size |= (digit & 127) << shift
+            shift += 7
+            if digit < 128:
+                return kind, await self._reader.readexactly(size)
 
 
 async def publish_all(port: int, work: Sequence[tuple[str, str, str, list[bytes]]]) -> None:

@@ -39,14 +39,15 @@ async def until(done: Callable[[], bool], within_s: float = 20.0) -> None:
 
 @asynccontextmanager
 async def city_with_broker(
-    folder: Path, names: list[str], port: int, more: str = ""
+    folder: Path, names: list[str], port: int, more: str = "", clock: ManualClock | None = None
 ) -> AsyncIterator[tuple[Running, dict[str, str]]]:
     """A city whose devices are registered, and the files that its broker starts with."""
     text = CONNECTION.replace("1883", str(port))
     text += 'status_topic = "d/{device}/status"\nusername = "poorter"\n'
     text += 'password_file = "broker-key"\n' + more
     city = folder / "city"
-    async with founded(city, ManualClock(SystemClock().now_us()), ()) as running:
+    clock = clock or ManualClock(SystemClock().now_us())
+    async with founded(city, clock, ("parking",)) as running:
         put(city, text)
         (city / "broker-key").write_text(CITY_KEY)
         keys = {name: await add_device(running, name, "ada") for name in names}

@@ -11,12 +11,13 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import msgspec
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
@@ -26,7 +27,8 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from poorter.city.clock import Clock
 from poorter.city.entity import Attribute, Entity
 from poorter.city.errors import Invalid, TooMany
-from poorter.city.time import DAY_US
+from poorter.city.time import DAY_US, SECOND_US
+from poorter.connections.commanding import Commanding, Order
 from poorter.connections.counting import Counts, Refused
 from poorter.connections.model import Connection, Mqtt, device_of, filter_of
 from poorter.connections.payload import json_rows, senml_rows
@@ -36,6 +38,7 @@ from poorter.load.rows import make_taker
 
 log = logging.getLogger(__name__)
 QUEUE_MAX = 20_000
+TICK_S = 0.1
 BATCH_MAX = 500
 KEEPALIVE_S = 30
 SESSION_S = 7 * 24 * 3600
@@ -49,6 +52,7 @@ class _Message:
     device: str
     payload: bytes
     silent: bool | None = None  # what the broker says of it, where it is no reading
+    answer: bool = False  # to a command
 
 
 class Devices:
@@ -64,6 +68,7 @@ class Devices:
         counts: Counts,
         writing: Writing,
         registered: Callable[[str], bool],
+        commanding: Commanding | None,
     ) -> None:
         self._connection = connection
         self._mqtt = mqtt_
@@ -72,6 +77,8 @@ class Devices:
         self._counts = counts
         self._writing = writing
         self._registered = registered
+        self._commanding = commanding
+        self._acks = tuple(dict.fromkeys(rule.ack_topic for rule in connection.commands))
         limits = connection.limits
         self._rates = Rates(limits.rate_per_second, limits.burst)
         self._take = make_taker(connection.map, clock.now_us, limits.late_days * DAY_US)
@@ -137,7 +144,8 @@ class Devices:
             self.wrong = f"the broker refuses the city: {reason}"
             log.warning("%s: the broker refuses: %s", self._connection.name, reason)
             return
-        topics = [topic for topic in (self._mqtt.topic, self._mqtt.status_topic) if topic]
+        known = (self._mqtt.topic, self._mqtt.status_topic, *self._acks)
+        topics = [topic for topic in known if topic]
         client.subscribe([(filter_of(topic), SubscribeOptions(qos=1)) for topic in topics])
 
     def _on_subscribe(self, client: mqtt.Client, _: Any, mid: int, reasons: Any, more: Any) -> None:
@@ -159,14 +167,17 @@ class Devices:
             else:
                 client.ack(message.mid, message.qos)
             return
-        device = device_of(self._mqtt.topic, message.topic)
+        answers = next((d for t in self._acks if (d := device_of(t, message.topic))), None)
+        device = answers or device_of(self._mqtt.topic, message.topic)
         sort, reason = self._refusal(device, payload)
         if device is None or sort:
             what = message.topic[:80] if device is None else f"{len(payload)} bytes"
             self._counts.refuse(sort, Refused(self._clock.now_us(), device or "", what, reason))
             client.ack(message.mid, message.qos)
             return
-        self._queue.put(_Message(message.mid, message.qos, device, payload))
+        self._queue.put(
+            _Message(message.mid, message.qos, device, payload, answer=answers is not None)
+        )
 
     def _known(self, device: str) -> bool:
         return self._mqtt.devices == "any" or self._registered(device)
@@ -190,26 +201,46 @@ class Devices:
     # -- the worker's thread ------------------------------------------------------------------
 
     def _work(self) -> None:
-        while True:
+        orders = self._commanding.unfinished() if self._commanding is not None else []
+        last = False
+        while not last:
             messages, last = self._waiting()
             parcels = [parcel for message in messages if (parcel := self._parcel(message))]
             if not parcels or self._writing.write(parcels):
                 for message in messages:
                     self._client.ack(message.mid, message.qos)
-            if last:
-                return
+            if self._commanding is not None and not last:
+                self._command(self._commanding, orders or self._commanding.orders())
+                orders = []
+
+    def _command(self, commanding: Commanding, orders: Sequence[Order]) -> None:
+        """Send orders, and have the entities say how theirs stand."""
+        now_us = self._clock.now_us()
+        said = commanding.expired()
+        for order in orders:
+            left_s = (order.until_us - now_us) // SECOND_US
+            if left_s < 1:
+                continue  # the next round tells that it is over
+            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+            properties.MessageExpiryInterval = left_s
+            topic = order.rule.topic.replace("{device}", order.device)
+            self._client.publish(topic, order.message(), qos=1, properties=properties)
+            said.append(order.status("sent", now_us))
+        if said:
+            self._writing.write([Parcel("", thing=entity) for entity in said])
 
     def _waiting(self) -> tuple[list[_Message], bool]:
+        """What came in; nothing once in a while where commands are to be looked after."""
         messages: list[_Message] = []
-        message = self._queue.get()
-        while message is not None:
-            messages.append(message)
-            if len(messages) >= BATCH_MAX:
-                return messages, False
-            try:
+        try:
+            message = self._queue.get(timeout=None if self._commanding is None else TICK_S)
+            while message is not None:
+                messages.append(message)
+                if len(messages) >= BATCH_MAX:
+                    return messages, False
                 message = self._queue.get_nowait()
-            except queue.Empty:
-                return messages, False
+        except queue.Empty:
+            return messages, False
         return messages, True
 
     def _parcel(self, message: _Message) -> Parcel | None:
@@ -217,6 +248,8 @@ class Devices:
         now_us = self._clock.now_us()
         if message.silent is not None:
             return Parcel(message.device, thing=_device(message.device, message.silent, now_us))
+        if message.answer:
+            return self._answer(message, now_us)
         try:
             if self._mqtt.payload == "senml":
                 rows = senml_rows(message.payload, now_us / 1e6)
@@ -233,6 +266,20 @@ class Devices:
             self._counts.missing += taken.missing
             readings += taken.readings
         return Parcel(message.device, tuple(readings)) if readings else None
+
+    def _answer(self, message: _Message, now_us: int) -> Parcel | None:
+        assert self._commanding is not None  # only then answers are asked for
+        try:
+            said = self._commanding.answered(message.device, message.payload)
+        except (msgspec.DecodeError, UnicodeDecodeError) as wrong:
+            said, reason = None, str(wrong)
+        else:
+            reason = "there is no such command under way for this device"
+        if said is None:
+            what = message.payload[:80].decode("utf-8", "backslashreplace")
+            self._counts.refuse("answer", Refused(now_us, message.device, what, reason))
+            return None
+        return Parcel(message.device, thing=said)
 
 
 def _device(device: str, silent: bool, now_us: int) -> Entity:

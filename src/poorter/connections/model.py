@@ -60,6 +60,19 @@ class Poll(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pages_max: int = 100
 
 
+class Commands(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A command attribute of a type that goes to a device when a decision sets it. `device`: the
+    attribute that names the device, by its name or as urn:ngsi-ld:Device:NAME. What the device
+    has not answered for within `expires_s` is over."""
+
+    type: str
+    attribute: str
+    device: str
+    topic: str
+    ack_topic: str
+    expires_s: float = 60.0
+
+
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     title: Title
     map: str
@@ -70,6 +83,7 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     mqtt: Mqtt | None = None
     poll: Poll | None = None
     limits: Limits = Limits()
+    commands: list[Commands] = []
 
 
 class Connection(msgspec.Struct, frozen=True):
@@ -85,6 +99,7 @@ class Connection(msgspec.Struct, frozen=True):
     mqtt: Mqtt | None
     poll: Poll | None
     limits: Limits
+    commands: tuple[Commands, ...]
 
 
 def read_connections(folder: Path) -> tuple[Connection, ...]:
@@ -108,7 +123,9 @@ def _read(file: Path) -> Connection:
     beside = file.parent / found.map
     map_ = read_map(str(beside) if beside.suffix == ".toml" else found.map)
     if found.mqtt is not None:
-        _check_mqtt(file.name, found.mqtt, map_)
+        _check_mqtt(file.name, found.mqtt, map_, found.commands)
+    elif found.commands:
+        raise Invalid(f"{file.name}: commands go to devices, over [mqtt]")
     return Connection(
         file.stem,
         Text(found.title.nl, found.title.en),
@@ -120,13 +137,17 @@ def _read(file: Path) -> Connection:
         found.mqtt,
         found.poll,
         found.limits,
+        tuple(found.commands),
     )
 
 
-def _check_mqtt(name: str, mqtt: Mqtt, map_: Map) -> None:
-    for topic in filter(None, (mqtt.topic, mqtt.status_topic)):
+def _check_mqtt(name: str, mqtt: Mqtt, map_: Map, commands: list[Commands]) -> None:
+    more = [topic for rule in commands for topic in (rule.topic, rule.ack_topic)]
+    for topic in filter(None, (mqtt.topic, mqtt.status_topic, *more)):
         if topic.split("/").count("{device}") != 1 or any(c in topic for c in "+#"):
             raise Invalid(f"{name}: {topic} needs {{device}} as one whole level, and no wildcards")
+    if any(rule.expires_s <= 0 for rule in commands):
+        raise Invalid(f"{name}: expires_s is more than nothing")
     if map_.readings is None or map_.readings.wide is not None:
         raise Invalid(f"{name}: a map for devices is one of readings, long")
     if "{device}" not in map_.readings.id:

@@ -14,6 +14,7 @@ from poorter.city.clock import Clock
 from poorter.city.entity import Entity
 from poorter.city.errors import CityError, Denied
 from poorter.city.time import SECOND_US
+from poorter.connections.commanding import Commanding
 from poorter.connections.counting import Counts
 from poorter.connections.model import Connection
 from poorter.connections.writing import Writing
@@ -65,6 +66,7 @@ class Connections:
         self._ended = False
         self._devices: dict[str, Devices] = {}
         self._feeds: dict[str, Feed] = {}
+        self._orders: list[Commanding] = []
         self._counts = {connection.name: Counts() for connection in self._connections}
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -83,6 +85,8 @@ class Connections:
     async def stop(self) -> None:
         """End them; what was taken in is written."""
         self._ended = True
+        for orders in self._orders:
+            orders.stop()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -113,6 +117,7 @@ class Connections:
                 counts,
                 writing,
                 lambda device: device in self._registered,
+                self._commanding(connection, permits),
             )
             devices.start()
             self._devices[connection.name] = devices
@@ -130,6 +135,15 @@ class Connections:
             )
             self._feeds[connection.name] = feed
             self._tasks.append(asyncio.create_task(_ask_again(feed), name=connection.name))
+
+    def _commanding(
+        self, connection: Connection, permits: Callable[[Action], Permit]
+    ) -> Commanding | None:
+        if not connection.commands:
+            return None
+        found = Commanding(connection.commands, self._store, permits, self._clock)
+        self._orders.append(found)
+        return found
 
     def _there(self, permits: Callable[[Action], Permit]) -> Callable[[Entity], bool]:
         return lambda thing: is_there(self._store, permits("read"), thing)

@@ -78,6 +78,12 @@ def write_broker(
         for topic in filter(None, (connection.mqtt.topic, connection.mqtt.status_topic)):
             city.append(f"topic read {topic.replace('{device}', '+')}")
             each.append(f"pattern write {topic.replace('{device}', '%u')}")
+        for rule in connection.commands:
+            down, ack = rule.topic, rule.ack_topic
+            city.append(f"topic write {down.replace('{device}', '+')}")
+            city.append(f"topic read {ack.replace('{device}', '+')}")
+            each.append(f"pattern read {down.replace('{device}', '%u')}")
+            each.append(f"pattern write {ack.replace('{device}', '%u')}")
     _write_private(rules, [*city, "", *each])
     settings.write_text(
         "# devices of the city: who they are, and where each may speak\n"

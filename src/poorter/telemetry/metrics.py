@@ -6,13 +6,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from poorter.city.errors import CityError, Denied, NotFound
 from poorter.offices.grants import METRICS
 from poorter.running import Running
 from poorter.standards.http.asgi import Answer, Receive, Request, Scope, Send, send
 from poorter.standards.http.asking import Asking
+from poorter.standards.http.problem import problem_answer
 from poorter.telemetry.tally import BOUNDS_S, Tally
 
 if TYPE_CHECKING:
@@ -34,9 +33,7 @@ class Metrics:
         try:
             answer = self._answer(Request(scope, receive))
         except CityError as error:
-            body = {"title": error.title, "detail": error.detail, "status": error.status}
-            headers = ((b"content-type", b"application/problem+json"),)
-            answer = Answer(error.status, msgspec.json.encode(body), headers)
+            answer = problem_answer(error)
         await send(answer, transmit)
 
     def _answer(self, request: Request) -> Answer:

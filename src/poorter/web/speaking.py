@@ -34,6 +34,7 @@ _WORDS = {
     "too large": ("te groot", "too large"),
     "unknown device": ("onbekend apparaat", "unknown device"),
     "payload": ("niet te lezen", "can't be read"),
+    "answer": ("antwoord op geen opdracht", "answer to no command"),
     "row": ("hele regel", "whole row"),
     "topic": ("geen apparaat in het onderwerp", "no device in the topic"),
     "not let in": ("niet toegelaten", "not let in"),

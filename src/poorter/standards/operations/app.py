@@ -17,10 +17,10 @@ from poorter.ledger.leaf import make_line
 from poorter.standards.http.address import UNKNOWN, address_of, is_own
 from poorter.standards.http.asgi import Answer, Receive, Request, Scope, Send, send
 from poorter.standards.http.asking import Asking
+from poorter.standards.http.problem import problem_answer
 from poorter.standards.ngsild.problem import NoSuchMethod
 from poorter.standards.operations.inputs import read_inputs
 from poorter.standards.operations.openapi import openapi
-from poorter.standards.operations.problem import problem_answer
 from poorter.standards.operations.replay import Replays
 from poorter.standards.operations.visitors import Visitors
 from poorter.store.contract import AppendLeaf, Change, Store

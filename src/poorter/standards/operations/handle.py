@@ -20,6 +20,7 @@ from poorter.gate.gate import Gate
 from poorter.gate.permit import Permit
 from poorter.identity.caller import Caller
 from poorter.standards.http.asgi import Answer, Receive, Request, Scope, Send, send
+from poorter.standards.http.problem import problem_answer
 from poorter.standards.ngsild.context import CORE
 from poorter.standards.ngsild.encode import encode_entity
 from poorter.standards.ngsild.face import Face
@@ -28,7 +29,6 @@ from poorter.standards.ngsild.params import check_names, number
 from poorter.standards.ngsild.problem import NoSuchMethod
 from poorter.standards.ngsild.selecting import WHICH, parse_which
 from poorter.standards.operations.events import Waiting
-from poorter.standards.operations.problem import problem_answer
 from poorter.standards.operations.replay import Replays
 from poorter.standards.operations.writes import parse_ops
 from poorter.store.contract import StoredEntity

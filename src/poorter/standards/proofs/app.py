@@ -6,8 +6,6 @@ from __future__ import annotations
 
 import re
 
-import msgspec
-
 from poorter.city.errors import CityError, Invalid, NotFound
 from poorter.gate.gate import Gate
 from poorter.gate.genesis import RUN
@@ -16,6 +14,7 @@ from poorter.ledger.sequencer import WITNESSED_FILE, Sequencer
 from poorter.ledger.tiles import WIDTH
 from poorter.standards.http.asgi import Answer, Receive, Request, Scope, Send, send
 from poorter.standards.http.asking import Asking
+from poorter.standards.http.problem import problem_answer
 from poorter.store.contract import Store
 
 PREFIX = "/ledger/"
@@ -41,9 +40,7 @@ class Proofs:
         try:
             answer = self._answer(Request(scope, receive))
         except CityError as error:
-            body = {"title": error.title, "detail": error.detail, "status": error.status}
-            headers = ((b"content-type", b"application/problem+json"),)
-            answer = Answer(error.status, msgspec.json.encode(body), headers)
+            answer = problem_answer(error)
         await send(answer, transmit)
 
     def _answer(self, request: Request) -> Answer:
