@@ -18,6 +18,7 @@ from poorter.cli.parser import build_parser  # noqa: E402
 from poorter.config import SETTINGS  # noqa: E402
 from poorter.load.mapping import shipped_maps  # noqa: E402
 from poorter.standards.oidc.provider import FIELDS  # noqa: E402
+from poorter.standards.openid4vp.trust import FIELDS as WALLET_FIELDS  # noqa: E402
 from poorter.systems.catalogue import load_systems  # noqa: E402
 
 SYSTEMS = ("parking", "crowds")
@@ -38,6 +39,8 @@ def settings() -> str:
         lines.append(f"| `{setting.name}` | {kind} | `{setting.default!r}` | {setting.text} |")
     for name, text in FIELDS.items():
         lines.append(f"| `identity.providers.NAME.{name}` |  |  | {text} |")
+    for name, text in WALLET_FIELDS.items():
+        lines.append(f"| `identity.wallets.NAME.{name}` |  |  | {text} |")
     for system in load_systems(SYSTEMS):
         for own in system.settings:
             kind, name = type(own.default).__name__, f"systems.{system.name}.{own.name}"

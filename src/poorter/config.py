@@ -10,6 +10,7 @@ from typing import Any
 
 from poorter.city.errors import Invalid
 from poorter.standards.oidc.provider import Provider, read_providers
+from poorter.standards.openid4vp.trust import Trusted, read_trusted
 
 FILE = "city.toml"
 
@@ -79,7 +80,7 @@ SETTINGS: tuple[Setting, ...] = (
 
 
 #: tables below a table, each with a reader of its own
-TABLES = (("identity", "providers"),)
+TABLES = (("identity", "providers"), ("identity", "wallets"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,7 @@ class Config:
     identity_resident_minutes: int
     server_log: str
     identity_providers: tuple[Provider, ...]
+    identity_wallets: tuple[Trusted, ...]
     network_allowed_hosts: tuple[str, ...]
     ledger_origin: str
     ledger_trust: Path | None
@@ -162,6 +164,8 @@ def make_config(folder: Path, tables: dict[str, Any], source: str = FILE) -> Con
         values[name] = tuple(values[name])
     if values["server_log"] not in ("text", "json"):
         raise Invalid(f"{source}: server.log is text or json")
+    wallets = tables.get("identity", {}).get("wallets", {})
+    values["identity_wallets"] = read_trusted(folder, wallets, source)
     values["identity_providers"] = _providers(tables, values["network_allowed_hosts"], source)
     values["ledger_origin"] = values["ledger_origin"] or f"poorter.invalid/{values['city_id']}"
     trust = values["ledger_trust"]

@@ -20,7 +20,6 @@ from poorter.gate.uses import Uses
 from poorter.handle import LocalCity
 from poorter.identity.credentials import Credential, Credentials
 from poorter.identity.keys import (
-    KeyPair,
     add_missing_keys,
     kept_secret,
     load_key,
@@ -39,6 +38,7 @@ from poorter.standards.ngsild.sources.federation import Federation
 from poorter.standards.ngsild.subscriptions.engine import Engine
 from poorter.standards.oidc.client import RelyingParty
 from poorter.standards.oidc.provider import Provider
+from poorter.standards.openid4vp.status import Statuses
 from poorter.standards.witnessing.collecting import Collecting
 from poorter.store.contract import Store
 from poorter.store.insight import Insight
@@ -78,7 +78,7 @@ class Running:
     systems: tuple[System, ...]
     own: dict[str, Own]
     persons: Persons
-    letters_key: KeyPair
+    statuses: Statuses = field(repr=False)
     pepper: bytes = field(repr=False)
     services: dict[str, Service]
     parties: dict[str, RelyingParty] = field(repr=False)
@@ -242,7 +242,7 @@ def _wire(config: Config, store: WalledStore) -> Running:
         systems=systems,
         own={system.processor: _own(config, system) for system in systems},
         persons=Persons(config.paths_keys),
-        letters_key=load_key(config.paths_keys, "letters"),
+        statuses=Statuses(outgoing, clock),
         pepper=read_secret(config.paths_keys / "pepper"),
         parties={p.name: _party(config, p, outgoing, clock) for p in config.identity_providers},
         services={service.id: service for service in SERVICES},

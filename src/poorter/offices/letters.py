@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from poorter.city.errors import Conflict, Invalid, NotFound
 from poorter.city.text import Text
 from poorter.gate.genesis import RUN
+from poorter.identity.keys import load_key
 from poorter.identity.letters import (
     SORTS,
     SUBJECTS,
@@ -117,7 +118,7 @@ async def check_code(running: Running, typed: str) -> Checked:
         if checks < CHECKS_MAX and not await _counted(running, record):
             continue  # somebody else checked in the same moment
         said = statement(code, sent, running.config.city_id)
-        both = running.letters_key.sign(said)
+        both = load_key(running.config.paths_keys, "letters").sign(said)
         signatures = tuple(base64.b64encode(one).decode() for one in both)
         return Checked(told, sent, checks, said.decode(), signatures)
     raise Conflict(Text("te druk: probeer het opnieuw", "too busy: try again"))

@@ -28,6 +28,7 @@ from poorter.web import (
     parking,
     resident,
     staff,
+    wallet,
 )
 from poorter.web.page import Handler, Pages
 from poorter.web.speaking import LANGUAGES, choose
@@ -37,6 +38,8 @@ STATIC = Path(__file__).parent / "static"
 #: addresses that others were told, so without a language: path, methods, handler
 FIXED: tuple[tuple[str, tuple[str, ...], Handler], ...] = (
     ("/check", ("POST",), letters.api),
+    ("/openid4vp/response", ("POST",), wallet.respond),
+    ("/openid4vp/back", ("GET",), wallet.back),
     ("/oidc/{provider}/back", ("GET",), federated.back),
     ("/oidc/{provider}/logout", ("POST",), federated.logout),
 )
@@ -74,6 +77,7 @@ TABLE: tuple[tuple[str, tuple[str, ...], Handler], ...] = (
     ("choices/receipt", ("GET", "POST"), choosing.receipt),
     ("control/guardians", ("GET", "POST"), choosing.guardians),
     ("welcome", ("GET", "POST"), offices.welcome),
+    ("login/wallet", ("GET",), wallet.begin),
     ("login/{provider}", ("GET",), federated.begin),
     ("login", ("GET", "POST"), staff.login),
     ("check", ("GET", "POST"), letters.check),

@@ -14,10 +14,11 @@ from poorter.city.errors import Denied, Invalid, Unauthenticated
 from poorter.city.text import Text
 from poorter.identity.paper import spelled
 from poorter.identity.residents import COOKIE, ResidentSession
-from poorter.identity.services import NEEDS, Service
+from poorter.identity.services import MY_DATA, NEEDS, Service
 from poorter.identity.sessions import Session
 from poorter.offices import desk
 from poorter.offices.record import check_role
+from poorter.offices.wallet import offers
 from poorter.web.page import Visit
 from poorter.web.speaking import LANGUAGES, Speech
 
@@ -67,15 +68,17 @@ def check_form(visit: Visit, cookie: str, given: str) -> None:
 def enter_form(visit: Visit, to: str, wrong: str) -> Response:
     """The ways in. `wrong`: what did not work, "code" or "away"; "" before anything was tried."""
     token = secrets.token_urlsafe(24)
+    service = _service(visit)
     page = visit.render(
         "enter.html",
         401 if wrong else 200,
         form_token=token,
         wrong=wrong,
         to=to if ONWARDS.match(to) else "",
-        service=_service(visit),
+        service=service,
         needs=NEEDS,
         providers=visit.providers("residents"),
+        by_wallet=offers(visit.running, service or MY_DATA),
     )
     visit.set_cookie(page, FORM_COOKIE, token, 3600)
     return page

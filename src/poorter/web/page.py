@@ -217,16 +217,16 @@ class Visit:
             secure=self.running.config.server_secure_cookies,
         )
 
-    async def form(self) -> dict[str, str]:
-        """Fields of a posted form. Raises Invalid, TooLarge."""
+    async def form(self, limit: int = FORM_BYTES_MAX) -> dict[str, str]:
+        """Fields of a posted form of at most `limit` bytes. Raises Invalid, TooLarge."""
         body = bytearray()
         async for part in self.request.stream():
             body += part
-            if len(body) > FORM_BYTES_MAX:
+            if len(body) > limit:
                 raise TooLarge(
                     Text(
-                        f"een formulier heeft hoogstens {FORM_BYTES_MAX} bytes",
-                        f"a form has at most {FORM_BYTES_MAX} bytes",
+                        f"een formulier heeft hoogstens {limit} bytes",
+                        f"a form has at most {limit} bytes",
                     )
                 )
         try:

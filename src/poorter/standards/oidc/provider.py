@@ -96,7 +96,7 @@ def read_providers(tables: Any, source: str) -> tuple[Provider, ...]:
 
 def _provider(name: str, given: Any, source: str) -> Provider:
     at = f"{source}: identity.providers.{name}"
-    if not _NAME.match(name) or not isinstance(given, dict):
+    if not _NAME.match(name) or name == "wallet" or not isinstance(given, dict):
         raise Invalid(f"{at}: a name has small letters, digits and dashes, and a table below it")
     for key in given:
         if key not in FIELDS:
