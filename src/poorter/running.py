@@ -13,6 +13,7 @@ from poorter.decide.decisions import Decisions
 from poorter.decide.objection import Objections
 from poorter.gate.gate import Gate
 from poorter.gate.genesis import RUN
+from poorter.gate.policy import Purpose
 from poorter.gate.pseudonyms import Pseudonyms
 from poorter.gate.registry import Registry, load
 from poorter.gate.rights import Rights
@@ -84,6 +85,8 @@ class Running:
     parties: dict[str, RelyingParty] = field(repr=False)
     people: People
     collecting: Collecting | None = None  # of cosignatures, where the city has witnesses
+    #: purposes as they once read, by id@version, as far as somebody asked for them
+    purposes_before: dict[str, Purpose] = field(default_factory=dict)
     engine: Engine | None = None  # of subscriptions, once the city has an HTTP face
     connections: Connections | None = None  # once it is served
     job_failures: dict[str, int] = field(default_factory=dict)  # in a row, by job

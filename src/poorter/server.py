@@ -7,6 +7,9 @@ import asyncio
 import logging
 import signal
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
+from http.cookies import CookieError, SimpleCookie
 from time import perf_counter
 
 from granian.constants import Interfaces
@@ -19,11 +22,17 @@ from poorter.connections.model import read_connections
 from poorter.connections.run import Connections
 from poorter.identity.keys import load_key
 from poorter.identity.rates import Rates
+from poorter.identity.residents import COOKIE as RESIDENT_COOKIE
+from poorter.identity.residents import EnterFirst, Known
+from poorter.identity.services import MY_DATA
 from poorter.jobs import Jobs
+from poorter.offices.desk import session_of
 from poorter.offices.devices import devices
+from poorter.offices.looked import subjects_of
 from poorter.running import Running, open_city
 from poorter.standards.http.asgi import Receive, Scope, Send
 from poorter.standards.http.asking import Asking
+from poorter.standards.ldv import reading as ldv
 from poorter.standards.ngsild import app as ngsild
 from poorter.standards.ngsild.contexts import Contexts
 from poorter.standards.ngsild.face import Face
@@ -84,6 +93,7 @@ def make_app(running: Running) -> ASGIApp:
         config.server_proxies,
     )
     whole = handle.CityHandle(face, running.gate, running.decisions, running.stream, running.clock)
+    lines = ldv.LogReading(running.insight, asking, partial(_resident, running))
     ledger = proofs.Proofs(running.sequencer, running.store, running.gate, asking)
     pages = make_pages(running, acts, ledger)
 
@@ -94,10 +104,27 @@ def make_app(running: Running) -> ASGIApp:
         (handle.PREFIX, whole, tallies["handle"]),
         (operations.PREFIX, acts, tallies["operations"]),
         (proofs.PREFIX, ledger, tallies["ledger"]),
+        (ldv.PATH, lines, tallies["ledger"]),
         (metrics.PATH, figures, tallies["pages"]),
     )
 
     return _routed(faces, pages, tallies["pages"])
+
+
+def _resident(running: Running, cookies: str) -> list[tuple[str, str]] | None:
+    """Whose session the cookies of a request hold, as each wall calls them; None for nobody's."""
+    jar = SimpleCookie()
+    with suppress(CookieError):
+        jar.load(cookies)
+    kept = jar.get(RESIDENT_COOKIE)
+    session = session_of(running, kept.value) if kept is not None else None
+    if session is None:
+        return None
+    try:
+        known = Known(MY_DATA, session.said, running.persons)
+    except EnterFirst:
+        return None
+    return subjects_of(running, known.subject)
 
 
 def _routed(faces: tuple[tuple[str, ASGIApp, Tally], ...], pages: ASGIApp, other: Tally) -> ASGIApp:

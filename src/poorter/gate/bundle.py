@@ -60,6 +60,14 @@ def open_bundle(bundle: Bundle, keys: Iterable[PublicPair], above: int = -1) -> 
     return arrange(policy, compile_table(bundle.cedar))
 
 
+def policy_of(bundle: Bundle) -> Policy:
+    """The policy as it was, unverified: to explain what was done under it. Raises Invalid."""
+    try:
+        return msgspec.json.decode(bundle.policy, type=Policy)
+    except msgspec.MsgspecError as wrong:
+        raise Invalid(f"the policy is damaged: {wrong}") from None
+
+
 def to_doc(bundle: Bundle) -> dict[str, Any]:
     """As a record's document."""
     doc: dict[str, Any] = msgspec.to_builtins(bundle)

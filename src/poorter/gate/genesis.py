@@ -24,6 +24,7 @@ RUN_GOAL = "run-the-platform"
 RUN = "run"
 OPEN = "open-data"
 STAFF = "control-room"
+INSPECT = "inspect-ledger"
 
 #: processor of background work, its datasets and actions
 INTERNAL: tuple[tuple[str, tuple[str, ...], tuple[Action, ...]], ...] = (
@@ -94,7 +95,10 @@ _DATASETS = (
         "Informatievoorziening",
         {
             f"record:{kind}": ()
-            for kind in ("officer", "invitation", "session", "credential", "draft", "device")
+            for kind in (
+                *("officer", "invitation", "session", "credential", "draft", "device"),
+                "inspection",
+            )
         },
         retention_days=400,
     ),
@@ -238,6 +242,13 @@ def genesis(city_id: str, body: str, date: str, officers: tuple[str, str]) -> Po
             "AVG 6(1)(e), Gemeentewet 160",
             "Meldkamer",
         ),
+        Purpose(
+            INSPECT,
+            RUN_GOAL,
+            Text("Kijken wie gegevens gebruikte, bij een zaak", "See who used data, for a case"),
+            "AVG 6(1)(e), 24, 32",
+            "Functionaris gegevensbescherming",
+        ),
     )
     processors = (
         Processor("public", Text("Iedereen", "Everybody"), "-"),
@@ -250,6 +261,7 @@ def genesis(city_id: str, body: str, date: str, officers: tuple[str, str]) -> Po
     grants = [
         Grant("public-open", "public", OPEN, "context", ("read",), officers),
         Grant("staff-context", "staff", STAFF, "context", ("read",), officers),
+        Grant("staff-ledger", "staff", INSPECT, "ledger", ("read",), officers),
         Grant("staff-decisions", "staff", STAFF, "decisions", ("read",), officers),
     ]
     for name, datasets, actions in INTERNAL:

@@ -30,6 +30,7 @@ Kind = Literal[
     "hold",
     "opening",
     "translation",
+    "inspection",
 ]
 RECORD = "draft"
 

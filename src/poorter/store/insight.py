@@ -101,6 +101,21 @@ class Insight:
         found = self._store.lines(self._permit(), name, after_seq, limit)
         return [self._seen(wall, line) for line in found]
 
+    def all_lines(self, wall: str, subject: str, most: int = EVIDENCE_LINES_MAX) -> list[SeenLine]:
+        """All of them, the newest `most`."""
+        after = max(0, self.number(wall, subject) - most)
+        found: list[SeenLine] = []
+        while True:
+            page = self.lines(wall, subject, after, 1000)
+            found += page
+            if len(page) < 1000:
+                return found
+            after = page[-1].seq
+
+    def id_of(self, wall: str, subject: str) -> str:
+        """The data subject id that stands in the lines about a person of a wall."""
+        return self._keys.name(wall, subject)[0]
+
     def number(self, wall: str, subject: str) -> int:
         """How many lines there are about a person of a wall, those not shown yet too."""
         return self._store.line_count(self._permit(), self._keys.name(wall, subject)[1])

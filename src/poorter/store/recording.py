@@ -470,9 +470,14 @@ def _named(body: bytes) -> tuple[str, ...]:
 
 
 def activity_id(origin: str, purpose: Purpose) -> str:
-    """URI of a purpose in the register, with a version that changes with every word of it."""
-    digest = hashlib.sha256(msgspec.json.encode(to_doc(purpose), order="deterministic"))
-    return f"https://{origin}/activities/{purpose.id}@{digest.hexdigest()[:16]}"
+    """URI of a purpose in the register, with its version."""
+    return f"https://{origin}/activities/{purpose.id}@{activity_version(purpose)}"
+
+
+def activity_version(purpose: Purpose) -> str:
+    """Changes with every word of a purpose: 16 hexadecimal digits."""
+    doc = msgspec.json.encode(to_doc(purpose), order="deterministic")
+    return hashlib.sha256(doc).hexdigest()[:16]
 
 
 def delayed_until(at_us: int, days: int) -> str:
