@@ -20,7 +20,7 @@ from poorter.gate.permit import Permit
 from poorter.ledger.lines import KeptLine, SealedLine
 from poorter.store.history.report import HistorySize, Round
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 
 
 @dataclass(frozen=True, slots=True)

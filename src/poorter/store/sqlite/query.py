@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 import apsw
@@ -24,12 +26,26 @@ from poorter.gate.permit import ANY_TYPE, SEALED, Permit
 from poorter.store.body import decode_entity
 from poorter.store.contract import Page, StoredEntity
 from poorter.store.geometry import related, search_box
+from poorter.store.sqlite.cells import cells_of, elsewhere
 from poorter.store.sqlite.conditions import Known, Term, compile_condition
-from poorter.store.sqlite.reading import entity_of_row
+from poorter.store.sqlite.reading import entities_of_rows
 
 DRIVE_MAX = 4000
+DENSE = 300  # from so many in a box on, cells answer it in the order of ids
+SELECTIVE = 1000  # up to so many, what q finds is looked at instead
 SECONDS_MAX = 10.0
 _decode = msgspec.json.Decoder().decode
+_IN_BOX = "SELECT 1 FROM place WHERE east >= ? AND west <= ? AND north >= ? AND south <= ?"
+_PLACED = (
+    "SELECT a.entity AS entity, a.body AS body FROM place p CROSS JOIN attribute a ON a.id = p.id "
+    "WHERE p.east >= ? AND p.west <= ? AND p.north >= ? AND p.south <= ? AND a.name = ? AND a.live"
+)
+_NEAR = (
+    "EXISTS (SELECT 1 FROM attribute g CROSS JOIN place p ON p.id = g.id WHERE p.east >= ? "
+    "AND p.west <= ? AND p.north >= ? AND p.south <= ? AND g.name = ? AND g.live "
+    "AND g.entity = e.id)"
+)
+_IN_CELL = "SELECT 1 FROM cell WHERE cell = ?"
 _COLUMNS = "e.urn, e.id, e.types, e.scopes, e.version, e.created_us, e.modified_us"
 
 
@@ -51,19 +67,17 @@ class Names:
 
 
 def run_query(connection: apsw.Connection, names: Names, permit: Permit, query: Query) -> Page:
-    """A page of entities that match and exist for this permit."""
+    """A page of entities that match and exist for this permit, all of one moment."""
     limit = min(query.limit, PAGE_MAX)
-    search = _Search(connection, names, permit, query)
-    found: list[StoredEntity] = []
-    if limit:
-        for entity in search.entities(query.after or "", limit + 1):
-            found.append(entity)
-            if len(found) > limit:
-                break
-    count = search.count() if query.count else None
-    more = len(found) > limit
-    page = tuple(found[:limit])
-    return Page(page, count, page[-1].urn if more else None)
+    list(connection.execute("BEGIN"))
+    try:
+        search = _Search(connection, names, permit, query)
+        rows = list(islice(search.rows(query.after or "", limit + 1), limit + 1)) if limit else []
+        page = tuple(search.entities(rows[:limit]))
+        count = search.count() if query.count else None
+        return Page(page, count, page[-1].urn if len(rows) > limit else None)
+    finally:
+        list(connection.execute("ROLLBACK"))  # nothing was written: the quickest end
 
 
 class _Search:
@@ -95,8 +109,13 @@ class _Search:
         self._terms_exact = all(term.exact for term in self._terms)
         self._exact = query.geo is None and self._terms_exact
 
-    def entities(self, after: str, wanted: int) -> Iterator[StoredEntity]:
-        """Matches by ascending id, from `after` on."""
+    def entities(self, rows: list[tuple[Any, ...]]) -> Iterator[StoredEntity]:
+        """Matches as they exist for the permit."""
+        found = entities_of_rows(self._connection, self._permit, rows) if rows else []
+        return (entity for entity in found if entity is not None)
+
+    def rows(self, after: str, wanted: int) -> Iterator[tuple[Any, ...]]:
+        """Rows of matches by ascending id, from `after` on."""
         sql, values = self._sql(_COLUMNS, after)
         if self._exact:
             sql, values = f"{sql} LIMIT ?", (*values, wanted)
@@ -109,12 +128,11 @@ class _Search:
             placed = row[-1] is not None and self._placed(row)
             if row[-1] is not None and (not placed or row[0] == last):
                 continue  # outside, or an entity with several places that was given already
-            stored = entity_of_row(self._connection, self._permit, row[0], row[1:-1])
-            if stored is None:
+            if self._permit.rule_of(tuple(row[2].split(" "))) is None:
                 continue
-            if self._exact or (placed and self._terms_exact) or self._meets(stored):
+            if self._exact or (placed and self._terms_exact) or self._meets(row[:-1]):
                 last = row[0]
-                yield stored
+                yield row[:-1]
 
     def count(self) -> int:
         """How many match, over all pages."""
@@ -122,7 +140,7 @@ class _Search:
             sql, values = self._sql("1", "")
             rows = self._connection.execute(f"SELECT count(*) FROM ({sql})", values)
             return int(next(rows)[0])
-        return sum(1 for _ in self.entities("", 0))
+        return sum(1 for _ in self.rows("", 0))
 
     def _placed(self, row: tuple[Any, ...]) -> bool:
         """Whether the geometry that the place index found stands in the relation, and exists for
@@ -131,11 +149,14 @@ class _Search:
         rule = self._permit.rule_of(tuple(str(row[2]).split(" ")))
         if geo is None or rule is None or not rule.covers(geo.attribute):
             return False
-        return related(_decode(row[-1])["value"], geo)
+        body = _decode(row[-1])
+        return body["type"] == "GeoProperty" and related(body["value"], geo)
 
-    def _meets(self, stored: StoredEntity) -> bool:
-        entity = decode_entity(stored)
+    def _meets(self, row: tuple[Any, ...]) -> bool:
+        entity = self._decoded(row)
         query = self._query
+        if entity is None:
+            return False
         if query.condition is not None and not matches(entity, query.condition, self._linked):
             return False
         if query.attributes and not any(a.name in query.attributes for a in entity.attributes):
@@ -148,104 +169,138 @@ class _Search:
             f"SELECT {_COLUMNS} FROM entity e WHERE e.urn = ? AND e.live", (urn,)
         )
         row = next(iter(list(rows)), None)
-        found = row and entity_of_row(self._connection, self._permit, row[0], row[1:])
-        return decode_entity(found) if found else None
+        return None if row is None else self._decoded(row)
+
+    def _decoded(self, row: tuple[Any, ...]) -> Entity | None:
+        (found,) = entities_of_rows(self._connection, self._permit, [row])
+        return None if found is None else decode_entity(found)
 
     def _sql(self, columns: str, after: str) -> tuple[str, tuple[Any, ...]]:
         drive, left = self._drive()
-        where: list[str] = []
-        values: list[Any] = []
+        if isinstance(drive, list):
+            return self._by_cells(columns, after, drive)
         if drive is not None:
             sql = (
                 f"SELECT {columns}, d.body FROM ({drive[0]}) d "
-                "CROSS JOIN entity e ON e.id = d.entity"
+                "CROSS JOIN entity e ON e.id = d.entity WHERE e.live"
             )
-            values += drive[1]
-            where.append("e.live")
-            if self._types is not None:
-                marks = ", ".join("?" * len(self._types))
-                where.append(
-                    f"EXISTS (SELECT 1 FROM entity_type t WHERE t.type IN ({marks}) "
-                    "AND t.urn = e.urn)"
-                )
-                values += self._types
-        elif self._types is not None and len(self._types) == 1 and not self._query.ids:
+            return self._finish(sql, list(drive[1]), left, after, types=True)
+        if self._types is not None and len(self._types) == 1 and not self._query.ids:
             sql = (
                 f"SELECT {columns}, NULL FROM entity_type t CROSS JOIN entity e ON e.id = t.entity "
-                "WHERE t.type = ? AND t.urn > ?"
+                "WHERE t.type = ?"
             )
-            values += [self._types[0], after]
-            return self._finish(sql, where, values, left, "t.urn")
-        else:
-            sql = f"SELECT {columns}, NULL FROM entity e"
-            where.append("e.live")
-            if self._types is not None:
-                marks = ", ".join("?" * len(self._types))
-                where.append(
-                    f"EXISTS (SELECT 1 FROM entity_type t WHERE t.type IN ({marks}) "
-                    "AND t.urn = e.urn)"
-                )
-                values += self._types
-        where.append("e.urn > ?")
-        values.append(after)
-        return self._finish(f"{sql} WHERE {where[0]}", where[1:], values, left, "e.urn")
+            return self._finish(sql, [self._types[0]], left, after, order="t.urn")
+        sql = f"SELECT {columns}, NULL FROM entity e WHERE e.live"
+        return self._finish(sql, [], left, after, types=True)
 
     def _finish(
-        self, sql: str, where: list[str], values: list[Any], left: list[Term], order: str
+        self,
+        sql: str,
+        values: list[Any],
+        left: list[Term],
+        after: str,
+        types: bool = False,
+        order: str = "e.urn",
     ) -> tuple[str, tuple[Any, ...]]:
+        """The select with all that is still to test, in the order of ids. `types`: these too."""
+        sql += f" AND {order} > ?"
+        values.append(after)
+        if types and self._types is not None:
+            marks = ", ".join("?" * len(self._types))
+            sql += (
+                f" AND (e.types IN ({marks}) OR EXISTS "
+                f"(SELECT 1 FROM entity_type t WHERE t.type IN ({marks}) AND t.urn = e.urn))"
+            )
+            values += self._types * 2
         if self._query.ids:
-            where.append(f"e.urn IN ({', '.join('?' * len(self._query.ids))})")
+            sql += f" AND e.urn IN ({', '.join('?' * len(self._query.ids))})"
             values += self._query.ids
         if self._query.id_pattern is not None:
-            where.append("regexp(?, e.urn)")
+            sql += " AND regexp(?, e.urn)"
             values.append(self._query.id_pattern)
         for term in left:
-            where.append(term.sql)
+            sql += f" AND {term.sql}"
             values += term.values
-        ands = "".join(f" AND {part}" for part in where)
-        return f"{sql}{ands} ORDER BY {order}", tuple(values)
+        return f"{sql} ORDER BY {order}", tuple(values)
 
-    def _drive(self) -> tuple[tuple[str, tuple[Any, ...]] | None, list[Term]]:
-        """The select that gives the fewest candidates, and the terms still to test."""
-        if self._query.ids:
+    def _by_cells(self, columns: str, after: str, cells: list[int]) -> tuple[str, tuple[Any, ...]]:
+        """One select a cell, each in the order of ids, merged as far as they are read."""
+        parts: list[str] = []
+        values: list[Any] = []
+        columns = columns.replace("e.urn", "c.urn")
+        sql = (
+            f"SELECT {columns}, a.body FROM cell c CROSS JOIN entity e ON e.id = c.entity "
+            "CROSS JOIN attribute a ON a.id = c.attribute WHERE c.cell = ?"
+        )
+        terms = [replace(term, sql=term.sql.replace("e.id", "c.entity")) for term in self._terms]
+        for cell in cells:
+            part, more = self._finish(sql, [cell], terms, after, types=True, order="c.urn")
+            parts.append(part.rpartition(" ORDER BY ")[0])
+            values += more
+        return " UNION ALL ".join(parts) + " ORDER BY 1", tuple(values)
+
+    def _drive(self) -> tuple[tuple[str, tuple[Any, ...]] | list[int] | None, list[Term]]:
+        """The select that gives the fewest candidates, or cells, and the terms still to test."""
+        query = self._query
+        if query.ids:
             return None, self._terms
-        best: tuple[int, str, tuple[Any, ...], Term | None] | None = None
-        place = self._place_drive()
-        if place is not None:
-            best = (self._first(*place), *place, None)
+        near = self._near()
+        if near is None:
+            return self._fewest(None, 0, DRIVE_MAX)
+        some = self._first(_IN_BOX, near[:4], DENSE)
+        if some < DENSE:
+            return self._fewest(near, some, DRIVE_MAX)
+        cells = self._cells(near)
+        drive, left = self._fewest(None, 0, SELECTIVE if cells else DRIVE_MAX)
+        if drive is not None:
+            return drive, [*left, Term(_NEAR, near, False)]
+        if cells:
+            return cells, self._terms
+        number = self._first(_PLACED, near, DRIVE_MAX)
+        if number < DRIVE_MAX:
+            return self._fewest(near, number, DRIVE_MAX)
+        return None, [*self._terms, Term(_NEAR, near, False)]
+
+    def _fewest(
+        self, near: tuple[Any, ...] | None, some: int, most: int
+    ) -> tuple[tuple[str, tuple[Any, ...]] | None, list[Term]]:
+        """Of the place index (with `some` candidates) and the terms' own the smallest, if any has
+        fewer than `most`."""
+        number, chosen = (most, None) if near is None else (some, None)
         for term in self._terms:
             if term.drive is not None:
-                number = self._first(term.drive, term.values)
-                if best is None or number < best[0]:
-                    best = (number, term.drive, term.values, term)
-        if best is None or best[0] >= DRIVE_MAX:
-            return None, self._terms
-        chosen = best[3]
-        what = "SELECT DISTINCT entity, NULL AS body" if chosen else "SELECT entity, body"
-        return (
-            (f"{what} FROM ({best[1]})", best[2]),
-            [term for term in self._terms if term is not chosen],
-        )
+                found = self._first(term.drive, term.values, number)
+                if found < number:
+                    number, chosen = found, term
+        if chosen is not None:
+            drive = f"SELECT DISTINCT entity, NULL AS body FROM ({chosen.drive})"
+            left = [term for term in self._terms if term is not chosen]
+            return (drive, chosen.values), left
+        return (None if near is None else (_PLACED, near)), self._terms
 
-    def _first(self, select: str, values: tuple[Any, ...]) -> int:
+    def _first(self, select: str, values: tuple[Any, ...], most: int) -> int:
         rows = self._connection.execute(
-            f"SELECT count(*) FROM (SELECT 1 FROM ({select}) LIMIT {DRIVE_MAX})", values
+            f"SELECT count(*) FROM (SELECT 1 FROM ({select}) LIMIT {most})", values
         )
         return int(next(rows)[0])
 
-    def _place_drive(self) -> tuple[str, tuple[Any, ...]] | None:
+    def _near(self) -> tuple[Any, ...] | None:
+        """West, east, south, north of the box and the number of the attribute, for _PLACED."""
         geo = self._query.geo
         if geo is None or self._box is None:
             return None
         number = self._names.number(self._connection, geo.attribute)
         west, south, east, north = self._box
-        return (
-            "SELECT a.entity AS entity, a.body AS body FROM place p "
-            "CROSS JOIN attribute a ON a.id = p.id "
-            "WHERE p.east >= ? AND p.west <= ? AND p.north >= ? AND p.south <= ? "
-            "AND a.name = ? AND a.live",
-            (west, east, south, north, -1 if number is None else number),
-        )
+        return west, east, south, north, -1 if number is None else number
+
+    def _cells(self, near: tuple[Any, ...]) -> list[int] | None:
+        """The cells of the box, where all places under that name are points."""
+        west, east, south, north, name = near
+        cells = cells_of(name, (west, south, east, north))
+        if cells is not None and self._first(_IN_CELL, (elsewhere(name),), 1):
+            return None
+        return cells
 
     def _any_attribute(self, names: tuple[str, ...]) -> Term:
         known = [self._lookup(name) for name in names]

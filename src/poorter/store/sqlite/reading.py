@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import Any
 
 import apsw
@@ -11,38 +12,55 @@ from poorter.gate.permit import Permit
 from poorter.store.contract import StoredAttribute, StoredEntity, visible
 from poorter.store.sqlite.recent import Recent
 
+_ATTRIBUTE = "n.name, a.dataset, a.body, a.created_us, a.modified_us, a.version"
+#: one statement, so that an entity and its attributes are of one moment
 _ENTITY = (
-    "SELECT id, types, scopes, version, created_us, modified_us FROM entity WHERE urn = ? AND live"
+    "SELECT e.id, e.types, e.scopes, e.version, e.created_us, e.modified_us, "
+    f"{_ATTRIBUTE}, a.id FROM entity e LEFT JOIN attribute a ON a.entity = e.id AND a.live "
+    "LEFT JOIN name n ON n.id = a.name WHERE e.urn = ? AND e.live"
 )
 _ATTRIBUTES = (
-    "SELECT n.name, a.dataset, a.body, a.created_us, a.modified_us, a.version FROM attribute a "
-    "CROSS JOIN name n ON n.id = a.name WHERE a.entity = ? AND a.live ORDER BY a.id"
+    f"SELECT a.entity, {_ATTRIBUTE} FROM json_each(?) j CROSS JOIN attribute a "
+    "ON a.entity = j.value CROSS JOIN name n ON n.id = a.name WHERE a.live ORDER BY a.id"
 )
+Rows = list[tuple[Any, ...]]
 
 
-def entity_of_row(
-    connection: apsw.Connection, permit: Permit, urn: str, row: tuple[Any, ...]
-) -> StoredEntity | None:
-    """The same from a row (id, types, scopes, version, created_us, modified_us)."""
-    if permit.rule_of(tuple(row[1].split(" "))) is None:
-        return None
-    return visible(_whole(connection, urn, row), permit)
+def entities_of_rows(
+    connection: apsw.Connection, permit: Permit, rows: Rows
+) -> list[StoredEntity | None]:
+    """Entities from their rows (urn, id, types, scopes, version, created_us, modified_us), their
+    attributes read in one go; None for what does not exist for the permit. Call it within the
+    transaction that the rows are of."""
+    numbers = [row[1] for row in rows]
+    attributes: dict[int, Rows] = {number: [] for number in numbers}
+    for number, *attribute in connection.execute(_ATTRIBUTES, (f"{numbers}",)):
+        attributes[number].append(tuple(attribute))
+    return [visible_row(permit, row, attributes[row[1]]) for row in rows]
+
+
+def visible_row(permit: Permit, row: tuple[Any, ...], attributes: Rows) -> StoredEntity | None:
+    """An entity of its row and those of its attributes, as far as it exists for a permit."""
+    return visible(_whole(row, attributes), permit)
 
 
 def whole_entity(connection: apsw.Connection, urn: str) -> StoredEntity | None:
     """A live entity before any permit."""
-    row = next(iter(list(connection.execute(_ENTITY, (urn,)))), None)
-    return None if row is None else _whole(connection, urn, row)
+    rows = list(connection.execute(_ENTITY, (urn,)))
+    if not rows:
+        return None
+    if len(rows) > 1:
+        rows.sort(key=itemgetter(12))
+    attributes = [row[6:12] for row in rows if row[6] is not None]
+    return _whole((urn, *rows[0][:6]), attributes)
 
 
-def _whole(connection: apsw.Connection, urn: str, row: tuple[Any, ...]) -> StoredEntity:
+def _whole(row: tuple[Any, ...], attributes: Rows) -> StoredEntity:
     """Its version and time are the highest among its own row and those of its attributes."""
-    number, types, scopes, version, created_us, modified_us = row
-    attributes = []
-    for name, dataset, body, made_us, changed_us, later in connection.execute(
-        _ATTRIBUTES, (number,)
-    ):
-        attributes.append(StoredAttribute(name, dataset or None, body, made_us, changed_us))
+    urn, _, types, scopes, version, created_us, modified_us = row
+    kept = []
+    for name, dataset, body, made_us, changed_us, later in attributes:
+        kept.append(StoredAttribute(name, dataset or None, body, made_us, changed_us))
         version = max(version, later)
         modified_us = max(modified_us, changed_us)
     return StoredEntity(
@@ -52,7 +70,7 @@ def _whole(connection: apsw.Connection, urn: str, row: tuple[Any, ...]) -> Store
         version,
         created_us,
         modified_us,
-        tuple(attributes),
+        tuple(kept),
     )
 
 

@@ -20,6 +20,7 @@ import msgspec
 from poorter.city.entity import Attribute
 from poorter.city.place import bounds
 from poorter.store.body import encode_attribute
+from poorter.store.sqlite.cells import cell_of
 
 KNOWN_MAX = 20_000
 _FETCH = (
@@ -42,6 +43,8 @@ _WRITES = {
     "places": "INSERT OR REPLACE INTO place VALUES (?, ?, ?, ?, ?)",
     "dropped": "UPDATE attribute SET live = 0 WHERE id = ?",
     "no places": "DELETE FROM place WHERE id = ?",
+    "no cells": "DELETE FROM cell WHERE attribute = ?",
+    "cells": "INSERT OR REPLACE INTO cell (attribute, cell, urn, entity) VALUES (?, ?, ?, ?)",
 }
 _encode = msgspec.json.encode
 Key = int | tuple[int, str]
@@ -193,11 +196,15 @@ class Rows:
                 self.flush()
             values = (row, body, number, text, observed_us, now_us, version)
             self._write("attributes", row, values)
+            if attribute.kind == "GeoProperty":
+                self._write("no cells", row, (row,))
         known.instances[key] = row
         known.version = max(known.version, version)
         if attribute.kind == "GeoProperty":
             west, south, east, north = bounds(attribute.value)
             self._write("places", row, (row, west, east, south, north))
+            cell = cell_of(_both(key)[0], attribute.value)
+            self._write("cells", row, (row, cell, known.urn, known.id))
         return row
 
     def reserve(self, known: Known, name: str, dataset_id: str | None, now_us: int) -> int:
@@ -216,8 +223,10 @@ class Rows:
         row = abs(known.instances[key])
         known.instances[key] = -row
         self._pending["places"].pop(row, None)
+        self._pending["cells"].pop(row, None)
         self._write("dropped", row, (row,))
         self._write("no places", row, (row,))
+        self._write("no cells", row, (row,))
 
     def touch(self, known: Known, now_us: int) -> int:
         """The entity itself changed: its new version."""
