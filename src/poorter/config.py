@@ -67,6 +67,14 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("identity", "resident_minutes", int, 60, "A resident is logged in so long."),
     Setting("server", "log", str, "text", "Log lines as text for people, or json."),
     Setting("network", "allowed_hosts", list, [], "Hosts that this city may call; empty: none."),
+    Setting(
+        "federation",
+        "strict",
+        bool,
+        True,
+        "Refuse registrations of what is held here already, and exclusive ones without ids, as"
+        " NGSI-LD 1.9.1 does; false: take them, as versions before it.",
+    ),
     Setting("ledger", "origin", str, "", "Name of the ledger; empty: poorter.invalid/ and the id."),
     Setting(
         "ledger",
@@ -113,6 +121,7 @@ class Config:
     identity_providers: tuple[Provider, ...]
     identity_wallets: tuple[Trusted, ...]
     network_allowed_hosts: tuple[str, ...]
+    federation_strict: bool
     ledger_origin: str
     ledger_trust: Path | None
     systems_enabled: tuple[str, ...]

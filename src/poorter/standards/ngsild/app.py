@@ -22,7 +22,7 @@ from poorter.standards.ngsild import (
 )
 from poorter.standards.ngsild.face import Face
 from poorter.standards.ngsild.problem import NoSuchMethod, problem_answer
-from poorter.standards.ngsild.sources import reading
+from poorter.standards.ngsild.sources import batching, reading, writing
 from poorter.standards.ngsild.sources import routes as sources
 from poorter.standards.ngsild.sources.watching import REGISTRATIONS
 from poorter.standards.ngsild.subscriptions.routes import ENTITIES as SUBSCRIPTIONS
@@ -92,6 +92,21 @@ SPREAD: dict[Handler, Handler] = {
     consumption.retrieve: reading.retrieve,
     consumption.query: reading.query,
     consumption.query_by_post: reading.query_by_post,
+    provision.create: writing.create,
+    provision.replace: writing.replace,
+    provision.merge: writing.merge,
+    provision.delete: writing.delete,
+    purge.purge: writing.purge_all,
+    attributes.append: writing.append,
+    attributes.change: writing.change,
+    attributes.change_one: writing.change_one,
+    attributes.replace_one: writing.replace_one,
+    attributes.delete: writing.delete_one,
+    batch.create: batching.create,
+    batch.upsert: batching.upsert,
+    batch.update: batching.update,
+    batch.merge: batching.merge,
+    batch.delete: batching.delete,
 }
 
 

@@ -124,24 +124,25 @@ class Way:
         given: dict[str, str] = {}
         for name, value in registration.headers:
             if value != FROM_REQUEST:
-                given[name.lower()] = value
+                given[name] = value
             elif name.lower() not in _CREDENTIALS:
                 found = self._request.header(name.lower().encode("latin-1"))
                 if found is not None:
-                    given[name.lower()] = found
+                    given[name] = found
+        own = {"Accept": registration.speaking.get("accept", "application/json")}
         if media != "application/ld+json" and context is not CORE:
             kind = 'rel="http://www.w3.org/ns/json-ld#context"; type="application/ld+json"'
-            given["link"] = f"<{context.url}>; {kind}"
+            own["Link"] = f"<{context.url}>; {kind}"
         if media is not None:
-            given["content-type"] = media
+            own["Content-Type"] = media
         if registration.tenant is not None:
-            given["ngsild-tenant"] = registration.tenant
+            own["NGSILD-Tenant"] = registration.tenant
         if "ngsildConformance" in registration.speaking:
-            given["prefer"] = f"ngsi-ld={registration.speaking['ngsildConformance']}"
-        given["accept"] = registration.speaking.get("accept", "application/json")
+            own["Prefer"] = f"ngsi-ld={registration.speaking['ngsildConformance']}"
         via = f"1.1 {self.federation.alias}"
-        given["via"] = f"{self.hops.header}, {via}" if self.hops.header else via
-        return given
+        own["Via"] = f"{self.hops.header}, {via}" if self.hops.header else via
+        mine = {name.lower() for name in own}
+        return {n: v for n, v in given.items() if n.lower() not in mine} | own
 
 
 async def all_within(tasks: list[Any]) -> list[Any]:

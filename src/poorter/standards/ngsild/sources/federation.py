@@ -17,7 +17,7 @@ from poorter.store.contract import Store
 
 class Federation:
     """Registrations, subscriptions to them, and the way out. `alias` tells this city from all
-    others in a Via header (CIM 009, 5.2.40)."""
+    others in a Via header (CIM 009, 5.2.40). `strict`: what version 1.9.1 refuses is refused."""
 
     def __init__(
         self,
@@ -27,6 +27,7 @@ class Federation:
         contexts: Contexts,
         outgoing: Outgoing,
         alias: str,
+        strict: bool = True,
     ) -> None:
         self.registry = Registry(store, gate, clock, contexts)
         self.watching = Watching(store, gate, clock, contexts, Sender(outgoing))
@@ -34,6 +35,7 @@ class Federation:
         self.outgoing = outgoing
         self.contexts = contexts
         self.alias = alias
+        self.strict = strict
 
     async def start(self) -> None:
         """Take what was registered and subscribed from the store."""

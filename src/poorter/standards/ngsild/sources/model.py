@@ -129,7 +129,12 @@ class Registration:
 
 
 def parse_registration(
-    doc: Any, context: Context, reg_id: str, processor: str, purpose: str, now_us: int | None
+    doc: Any,
+    context: Context,
+    reg_id: str,
+    processor: str,
+    purpose: str,
+    now_us: int | None,
 ) -> Registration:
     """A whole registration; `now_us`: refuse one that is over already. Raises Invalid."""
     if not isinstance(doc, dict):
@@ -170,14 +175,14 @@ def parse_registration(
         timeout_s=min(management.get("timeout", TIMEOUT_S * 1000) / 1000, TIMEOUT_S_MAX),
         cooldown_s=management["cooldown"] / 1000 if "cooldown" in management else None,
     )
-    _check_mode(registration, operations)
+    if mode == "auxiliary" and not AUXILIARY.issuperset(operations):
+        raise Invalid(f"an auxiliary source offers some of {', '.join(sorted(AUXILIARY))}")
     return registration
 
 
-def _check_mode(registration: Registration, operations: tuple[str, ...]) -> None:
-    """What a mode asks of a registration (4.3.6.3, 5.9.2.4). Raises Invalid."""
-    if registration.mode == "auxiliary" and not AUXILIARY.issuperset(operations):
-        raise Invalid(f"an auxiliary source offers some of {', '.join(sorted(AUXILIARY))}")
+def check_exclusive(registration: Registration) -> None:
+    """What can be held by one source alone: attributes of entities by id (4.3.6.3). Raises
+    Invalid."""
     if registration.mode != "exclusive":
         return
     for one in registration.information:

@@ -40,6 +40,7 @@ from poorter.store.contract import Store, StoredEntity
 
 PAGE = 1000  # entities asked of a source at once
 PAGES_MAX = 5
+_QUERIES = frozenset(("queryEntity", "queryBatch"))
 _FILTERS = ("q", "georel", "geometry", "coordinates", "geoproperty", "scopeQ", "expandValues")
 
 
@@ -144,7 +145,8 @@ async def _over(
 ) -> Answer:
     """The answer of the local handler, with what sources gave laid over the store."""
     way = Way(face.sources, request, context)
-    shares = _shares(face, permit, question, context)
+    operations = _QUERIES if question.urn is None else _QUERIES | {"retrieveEntity"}
+    shares = shares_of(face, permit, question, operations)
     if not shares:
         return await answer(face)
     if question.params.get("orderBy"):  # 4.23.1: of a single broker only
@@ -179,18 +181,17 @@ def _apart(result: Any) -> tuple[list[Received], list[Fault]]:
 # -- what goes to whom ---------------------------------------------------------------------------
 
 
-def _shares(face: Face, permit: Permit, question: Question, context: Context) -> list[Share]:
+def shares_of(
+    face: Face, permit: Permit, question: Question, operations: frozenset[str]
+) -> list[Share]:
     """The sources that may have something, as far as the gate lets the question reach them."""
     csf = question.params.get("csf")
     asked = question.query
     sought = Sought(
         selectors=asked.selectors or _selectors(asked),
         names=question.names,
-        filter=parse_q(csf, context) if csf else None,
+        filter=parse_q(csf, question.context) if csf else None,
     )
-    operations = {"retrieveEntity", "queryEntity", "queryBatch"}
-    if question.urn is None:
-        operations.discard("retrieveEntity")
     found: list[Share] = []
     registry = face.sources.registry
     for one in registry.running():
@@ -240,15 +241,18 @@ def narrow(
     the one who registered the source may write here, and, where it is personal data, read too."""
     wanted = asked & types if asked and types else asked or types
     if not wanted:
-        return Share(registration, giving, (), names)
+        # the question names no type, so it may be about a person
+        hidden = [n for n, rule in permit.rules.items() if rule.personal and not _sees(seeing, n)]
+        return None if hidden else Share(registration, giving, (), names)
     kept: list[str] = []
     open_names: set[str] | None = set()
     for name in sorted(wanted):
         mine, theirs = permit.rule(name), giving.rule(name)
         if mine is None or theirs is None:
             continue
-        personal = mine.personal or theirs.personal
-        if personal and (seeing is None or seeing.rule(name) is None):
+        if (mine.personal or theirs.personal) and not _sees(seeing, name):
+            if not asked:
+                return None  # an id or a value in the question may be that of a person
             continue
         kept.append(name)
         some = _names_open(mine, theirs, names)
@@ -256,6 +260,10 @@ def narrow(
     if not kept or open_names == set():
         return None
     return Share(registration, giving, tuple(kept), frozenset(open_names or ()))
+
+
+def _sees(seeing: Permit | None, name: str) -> bool:
+    return seeing is not None and seeing.rule(name) is not None
 
 
 def _names_open(mine: TypeRule, theirs: TypeRule, names: frozenset[str]) -> set[str] | None:
@@ -337,7 +345,7 @@ def _params(share: Share, question: Question, spoken: Context, with_ids: bool) -
     if types:
         params["type"] = ",".join(types)
     if with_ids:
-        params |= _ids(share, question)
+        params |= ids_of(share, question)
     names = (
         share.names & question.names
         if share.names and question.names
@@ -353,7 +361,7 @@ def _params(share: Share, question: Question, spoken: Context, with_ids: bool) -
     return params
 
 
-def _ids(share: Share, question: Question) -> dict[str, str]:
+def ids_of(share: Share, question: Question) -> dict[str, str]:
     """The ids or the pattern that the question and the registration have in common."""
     asked = [urn for one in question.query.selectors for urn in one.ids] or question.query.ids
     entities = [e for part in share.registration.information for e in part.entities]

@@ -36,6 +36,7 @@ from poorter.standards.ngsild.sources.model import (
     TYPE,
     Information,
     Registration,
+    check_exclusive,
     parse_registration,
 )
 from poorter.standards.ngsild.sources.showing import HIDDEN, show
@@ -79,10 +80,16 @@ def _check(face: Face, permit: Permit, new: Registration) -> None:
     """Raises Invalid for a host that is not to be called, Clash where this city or another source
     has what the new one would have alone (5.9.2.4)."""
     face.sources.outgoing.check(new.endpoint)
+    if face.sources.strict:
+        check_exclusive(new)
     other = face.sources.registry.overlapping(new)
     if other is not None:
         raise Clash("another registration has these attributes of this entity")
-    if new.proxied and any(_held(face, permit, query) for query in _covered(new)):
+    if (
+        face.sources.strict
+        and new.proxied
+        and any(_held(face, permit, query) for query in _covered(new))
+    ):
         raise Clash("entities that are here already would be held elsewhere: delete them first")
 
 
