@@ -105,16 +105,25 @@ class Engine(Keeping):
 
     def _notify(self, change: Changed) -> None:
         seen: dict[str, Facts | None] = {}
-        for sub in self._index.about(change.urn, change.types).values():
+
+        def facts_for(permit: Permit) -> Facts | None:
+            if permit.key not in seen:
+                seen[permit.key] = facts_of(change.before(permit), change.after(permit))
+            return seen[permit.key]
+
+        def shown(sub: Subscription) -> StoredEntity | None:
+            permit = self._permit(sub)
+            facts = None if permit is None else facts_for(permit)
+            return None if facts is None else facts.entity
+
+        for sub in self._index.about(change.urn, change.types, shown).values():
             now_us = self._clock.now_us()
             if sub.status(now_us) != "active" or now_us < self._next_us.get(sub.id, 0):
                 continue
             permit = self._permit(sub)
             if permit is None:
                 continue
-            if permit.key not in seen:
-                seen[permit.key] = facts_of(change.before(permit), change.after(permit))
-            facts = seen[permit.key]
+            facts = facts_for(permit)
             if facts is None or not concerns(sub, facts):
                 continue
             if not self._meets(sub.query, facts.entity, permit):

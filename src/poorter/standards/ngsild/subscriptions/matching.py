@@ -4,19 +4,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from poorter.city.entity import Entity
 from poorter.city.matching import Linked, matches
 from poorter.city.query import Query
 from poorter.city.scope import scope_pattern
-from poorter.gate.pseudonyms import is_shown
+from poorter.standards.ngsild.subscriptions.hooks import Hooks, hook_of
 from poorter.standards.ngsild.subscriptions.model import Subscription
 from poorter.store.contract import StoredAttribute, StoredEntity
 from poorter.store.geometry import related
 
 Key = tuple[str, str | None]
+Seen = Callable[[Subscription], StoredEntity | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,42 +108,71 @@ def meets(query: Query, entity: Entity, linked: Linked) -> bool:
 
 
 class Index:
-    """Subscriptions by the types they are about, so that a change asks few of many."""
+    """Subscriptions by the ids, else the types they are about, and among those by what their q asks
+    of one attribute: a change asks few of many."""
 
     def __init__(self) -> None:
+        self._subs: dict[str, Subscription] = {}
+        self._numbers: Counter[str] = Counter()  # subscriptions a type
         self._by_type: dict[str, dict[str, Subscription]] = {}
         self._by_id: dict[str, dict[str, Subscription]] = {}
-        self._types: dict[str, Iterable[str]] = {}
-        self._ids: dict[str, Iterable[str]] = {}
+        self._hooked: dict[str, dict[tuple[str, str], Hooks]] = {}
 
     @property
     def types(self) -> frozenset[str]:
         """All types that any subscription is about."""
-        return frozenset(name for types in self._types.values() for name in types)
+        return frozenset(self._numbers)
 
     def put(self, sub: Subscription) -> None:
         """Add one, or take the place of the one with its id."""
         self.remove(sub.id)
-        self._types[sub.id] = sub.types
-        exact = [urn for one in sub.selectors for urn in one.ids]
-        if exact and all(one.ids for one in sub.selectors) and not any(map(is_shown, exact)):
-            self._ids[sub.id] = exact
-            for urn in exact:
-                self._by_id.setdefault(urn, {})[sub.id] = sub
-        else:
-            for name in sub.types:
+        self._subs[sub.id] = sub
+        self._numbers.update(sub.types)
+        hook = hook_of(sub.query.condition)
+        ids = _ids(sub)
+        for urn in ids:
+            self._by_id.setdefault(urn, {})[sub.id] = sub
+        for name in () if ids else sub.types:
+            if hook is None:
                 self._by_type.setdefault(name, {})[sub.id] = sub
+            else:
+                owners = self._hooked.setdefault(name, {})
+                owners.setdefault((sub.processor, sub.purpose), Hooks()).put(sub, hook)
 
     def remove(self, sub_id: str) -> None:
         """Forget one."""
-        for name in self._types.pop(sub_id, ()):
-            self._by_type.get(name, {}).pop(sub_id, None)
-        for urn in self._ids.pop(sub_id, ()):
-            self._by_id.get(urn, {}).pop(sub_id, None)
+        sub = self._subs.pop(sub_id, None)
+        if sub is None:
+            return
+        self._numbers -= Counter(dict.fromkeys(sub.types, 1))
+        hook = hook_of(sub.query.condition)
+        ids = _ids(sub)
+        for urn in ids:
+            self._by_id[urn].pop(sub_id, None)
+            if not self._by_id[urn]:
+                del self._by_id[urn]
+        for name in () if ids else sub.types:
+            if hook is None:
+                self._by_type[name].pop(sub_id, None)
+            else:
+                self._hooked[name][sub.processor, sub.purpose].remove(sub, hook)
 
-    def about(self, urn: str, types: tuple[str, ...]) -> dict[str, Subscription]:
-        """Those that may be about an entity, by id."""
+    def about(self, urn: str, types: tuple[str, ...], seen: Seen) -> dict[str, Subscription]:
+        """Those that may be about an entity, by id. `seen`: the entity as the owner of
+        one sees it."""
         found: dict[str, Subscription] = dict(self._by_id.get(urn, {}))
         for name in (*types, "*"):
             found.update(self._by_type.get(name, {}))
+            for hooks in self._hooked.get(name, {}).values():
+                one = hooks.one()
+                entity = None if one is None else seen(one)
+                if entity is not None:
+                    found.update((sub.id, sub) for sub in hooks.hit(entity))
         return found
+
+
+def _ids(sub: Subscription) -> list[str]:
+    """The entities that it is about, where it names all of them."""
+    if not all(one.ids for one in sub.selectors):
+        return []
+    return list(dict.fromkeys(urn for one in sub.selectors for urn in one.ids))
