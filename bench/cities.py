@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import subprocess
 import sys
@@ -106,6 +107,12 @@ def bare_server() -> Iterator[str]:
     finally:
         process.terminate()
         process.wait(10)
+
+
+def cpu_s(pid: int) -> float:
+    """CPU seconds that a process has used, in user code and in the kernel for it."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def memory_mib(pid: int) -> float:

@@ -74,7 +74,7 @@ async def _matching(folder: Path, number: int, condition: bool) -> float:
             setattr(Engine, "_notify", timed)  # noqa: B010
             try:
                 for change in range(CHANGES):
-                    await _change(ask, change % FEW, change // FEW % 2 * FEW + change % FEW)
+                    await _change(ask, change % FEW, (change // FEW + change) % FEW)
                 await asyncio.sleep(0.2)
             finally:
                 setattr(Engine, "_notify", original)  # noqa: B010

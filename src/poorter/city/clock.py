@@ -46,12 +46,12 @@ class CommittedClock:
     """Never earlier than the last committed time: a clock set back revives nothing expired."""
 
     def __init__(self, clock: Clock, committed_us: int = 0) -> None:
-        self._wall_us = clock.now_us
+        self._clock = clock
         self._committed_us = committed_us
 
     def now_us(self) -> int:
         """max(wall clock, last committed time), the time expiry is judged by."""
-        return max(self._wall_us(), self._committed_us)
+        return max(self._clock.now_us(), self._committed_us)
 
     @property
     def committed_us(self) -> int:
