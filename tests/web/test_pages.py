@@ -113,6 +113,10 @@ def test_find_reserve_and_cancel_without_script(tmp_path: Path) -> None:
             assert token in made.text
             shown = await client.post("/en/parking/mine", data={"token": token})
             assert "reserved" in shown.text
+            late = {"token": token, "act": "extend", "minutes": "30"}
+            assert (await client.post("/nl/parking/mine", data=late)).status_code == 200
+            again = await client.post("/nl/parking/mine", data=late)
+            assert (again.status_code, "langer dan dit" in again.text) == (409, True)
             gone = await client.post("/en/parking/mine", data={"token": token, "act": "cancel"})
             assert "cancelled" in gone.text
             wrong = await client.post("/en/parking/mine", data={"token": "nothing"})

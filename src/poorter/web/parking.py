@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from poorter.city.errors import CityError, Invalid
 from poorter.city.text import Text
-from poorter.city.time import MINUTE_US, SECOND_US, format_us
+from poorter.city.time import MINUTE_US, SECOND_US, format_us, parse_us
 from poorter.web.drawing import draw_map
 from poorter.web.page import Visit
 from poorter.web.scene import grounds, parking_marks, spot
@@ -100,22 +100,27 @@ async def mine(visit: Visit) -> Response:
     if act in ACTS:
         inputs = {"token": token}
         if act == "extend":
-            inputs["until"] = _later(visit, fields)
+            inputs["until"] = await _later(visit, token, fields)
         told = await visit.act("parking", act, inputs)
         token = told.get("token", token)
     else:
-        found = await visit.ask("parking", "reservation", token=token)
-        if found is None:
-            raise Invalid(
-                Text("Deze code kennen wij niet (meer).", "We don't know this code (any more).")
-            )
-        told = found
+        told = await _known(visit, token)
     return visit.render("reservation.html", r=told, token=token, fresh="instead_of" in told)
 
 
-def _later(visit: Visit, fields: dict[str, str]) -> str:
-    """Half an hour from now is the most that a place waits longer."""
+async def _later(visit: Visit, token: str, fields: dict[str, str]) -> str:
+    """So many minutes more than the place waits already."""
     minutes = fields.get("minutes", "20")
     if not minutes.isdecimal() or not 1 <= int(minutes) <= 30:
         raise Invalid(Text("1 tot 30 minuten", "1 to 30 minutes"))
-    return format_us(visit.speech.now_us + int(minutes) * MINUTE_US - SECOND_US)
+    found = await _known(visit, token)
+    return format_us(parse_us(found["until"]) + int(minutes) * MINUTE_US)
+
+
+async def _known(visit: Visit, token: str) -> dict[str, Any]:
+    found = await visit.ask("parking", "reservation", token=token)
+    if found is None:
+        raise Invalid(
+            Text("Deze code kennen wij niet (meer).", "We don't know this code (any more).")
+        )
+    return found

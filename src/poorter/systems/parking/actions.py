@@ -132,7 +132,7 @@ async def extend(city: City, inputs: Mapping[str, Any]) -> dict[str, Any]:
     if not found.until_us < until_us <= limit_us:
         raise Invalid(
             Text(
-                f"kies een tijd na {format_us(found.until_us)} en uiterlijk {format_us(limit_us)}",
+                "een plek wacht hoogstens een half uur langer dan afgesproken",
                 f"until lies after {format_us(found.until_us)}, not after {format_us(limit_us)}",
             )
         )
