@@ -94,6 +94,10 @@ def test_the_root_picks_the_language_and_strange_ones_get_ours(tmp_path: Path) -
             assert (await client.get("/xx/goals")).status_code == 303
             assert (await client.get("/nl")).headers["location"] == "/nl/"
             assert (await client.get("/robots.txt")).status_code == 404
+            style = await client.get("/static/poorter.css")
+            assert style.headers["cache-control"] == "no-cache"
+            same = {"if-none-match": style.headers["etag"]}
+            assert (await client.get("/static/poorter.css", headers=same)).status_code == 304
 
     asyncio.run(run())
 

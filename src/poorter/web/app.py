@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -93,6 +94,15 @@ TABLE: tuple[tuple[str, tuple[str, ...], Handler], ...] = (
 )
 
 
+class _Static(StaticFiles):
+    """Files that a browser asks after each time: an update of the city shows at once."""
+
+    def file_response(self, *given: Any, **named: Any) -> Response:
+        response = super().file_response(*given, **named)
+        response.headers["cache-control"] = "no-cache"
+        return response
+
+
 def make_pages(running: Running, acts: Operations, ledger: Proofs) -> Starlette:
     """Routes of all pages, of static files, and of /health and /ready."""
     pages = Pages(running, acts, ledger)
@@ -122,7 +132,7 @@ def make_pages(running: Running, acts: Operations, ledger: Proofs) -> Starlette:
         *(Route(f"/{language}", RedirectResponse(f"/{language}/", 308)) for language in LANGUAGES),
         Route("/health", health),
         Route("/ready", readiness),
-        Mount("/static", StaticFiles(directory=STATIC)),
+        Mount("/static", _Static(directory=STATIC)),
     ]
     for path, methods, handler in FIXED:
         routes.append(Route(path, pages.endpoint(handler, anywhere=True), methods=list(methods)))
