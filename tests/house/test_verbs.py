@@ -36,6 +36,8 @@ def test_governing_from_the_command_line(
     assert "shown once" in run("officer", "eve", "--role", "operator")
     assert "rescinded" in run("rescind", "less-searching", "--by", "ada")
     assert "(rescinded)" in run("goals")
+    vote = ("--body", "Council", "--votes", "2:1", "--by", "ada")
+    assert "no date" in refused("adopt", "room-to-walk", "--date", "2026-13-24", *vote)
     assert "not there" in refused("rescind", "less-searching", "--by", "mallory")
     assert "two approvals" in refused(
         "grant", "x", "open-data", "context", "read", "--approved-by", "ada"

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 
 from poorter.city.clock import Clock
 from poorter.city.errors import Invalid, NotFound
@@ -82,10 +82,10 @@ class Registry:
         return await self._publish(new, by, why, _names(parts))
 
     async def adopt(self, goal_id: str, vote: Vote, by: str) -> Policy:
-        """The elected body adopts a goal by a recorded vote. Invalid when it was voted down, or
-        on a day that is none or still to come."""
+        """The elected body adopts a goal by a recorded vote. Invalid when it was voted down, or on
+        a day that is none."""
         goal = self._goal(goal_id)
-        self._check_day(vote.date)
+        _check_day(vote.date)
         if vote.votes_for < 0 or vote.votes_against < 0 or not vote.body.strip():
             raise Invalid(Text("zeg wie stemde, en hoe", "say who voted, and how"))
         if vote.votes_for <= vote.votes_against:
@@ -97,20 +97,6 @@ class Registry:
             )
         adopted = replace(goal, vote=vote, rescinded_at_us=None)
         return await self.put([adopted], by, "adopted")
-
-    def _check_day(self, text: str) -> None:
-        try:
-            day = date.fromisoformat(text)
-        except ValueError:
-            raise Invalid(
-                Text(f"{text!r:.40} is geen datum", f"{text!r:.40} is no date, as in 2026-09-15")
-            ) from None
-        # somewhere on earth it is tomorrow already
-        if (
-            day
-            > (datetime.fromtimestamp(self._clock.now_us() / 1e6, UTC) + timedelta(days=1)).date()
-        ):
-            raise Invalid(Text("deze dag moet nog komen", f"{text} is still to come"))
 
     async def rescind(self, goal_id: str, by: str) -> Policy:
         """The goal ends, and everything under it: no new permit from this moment."""
@@ -170,3 +156,12 @@ def following(policy: Policy, parts: Iterable[Part], now_us: int) -> Policy:
 
 def _names(parts: Iterable[Part]) -> str:
     return ", ".join(f"{type(part).__name__.lower()} {part.id}" for part in parts)[:1000]
+
+
+def _check_day(text: str) -> None:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        raise Invalid(
+            Text(f"{text!r:.40} is geen datum", f"{text!r:.40} is no date, as in 2026-09-15")
+        ) from None
