@@ -58,6 +58,27 @@ def test_known_new_correction_and_late(store: Store) -> None:
     assert [o.value for o in store.history(READ, HistoryQuery(URN))] == [7, 1, 9]
 
 
+def test_a_reading_in_another_unit_is_refused_not_mixed_in(store: Store) -> None:
+    def warm(hours: float, value: float, unit: str | None) -> Reading:
+        return Reading(URN, "temperature", T0 + round(hours * HOUR_US), value, unit_code=unit)
+
+    def unit() -> str | None:
+        found = store.decode(store.entity(READ, URN)).get("temperature")
+        assert found is not None
+        return found.unit_code
+
+    assert observe(store, warm(0, 21.5, "CEL"), warm(1, 22.5, None)).new == 2
+    assert unit() == "CEL", "a reading that names no unit is in the one that is kept"
+    with pytest.raises(Invalid, match="temperature is kept in CEL, this one is in FAH"):
+        observe(store, warm(2, 23.0, "CEL"), warm(3, 72.5, "FAH"))
+    assert len(store.history(READ, HistoryQuery(URN))) == 2, "none of that change is there"
+    fahrenheit = Attribute("temperature", 70, observed_at_us=T0 + 4 * HOUR_US, unit_code="FAH")
+    store.commit(WRITE, Change((SetAttributes(URN, (fahrenheit,)),))).result(10)
+    with pytest.raises(Invalid, match="kept in FAH"):  # the API may change it, aloud
+        observe(store, warm(5, 22.0, "CEL"))
+    assert observe(store, warm(5, 71.0, "FAH")).new == 1
+
+
 def test_a_feed_does_not_overwrite_what_the_api_wrote_later(store: Store) -> None:
     observe(store, at(0, 5))
     newer = Attribute("free", 50, observed_at_us=T0 + 2 * HOUR_US)

@@ -87,7 +87,8 @@ class Observe:
 
     Same key and value: nothing happens, also when it was corrected since (so that a file loaded
     twice adds nothing). Other value: a correction, both kept. State is touched only when newer.
-    Unknown entities are made with `type`. Result: an ObserveResult.
+    Unknown entities are made with `type`. Result: an ObserveResult. Invalid for a value that is
+    none, and for one in another unit than what is kept.
     `one_event`: a backfill sends one event for all of it.
     """
 

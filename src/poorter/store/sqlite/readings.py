@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import apsw
+import msgspec
 
 from poorter.city.entity import Attribute
 from poorter.city.errors import Denied, Invalid
@@ -29,13 +30,18 @@ _INSERT = "INSERT INTO history VALUES (?, ?, ?, ?, ?, ?)"
 
 @dataclass(slots=True)
 class _Instance:
-    """An attribute instance: its row, the newest moment in history and in state."""
+    """An attribute instance: its row, the newest moment in history and in state, its unit."""
 
     row: int
     type: str
     newest_us: int
     state_us: int
+    unit: str | None
     pending: c.Reading | None = None
+
+
+class _Unit(msgspec.Struct):
+    unitCode: str | None = None  # noqa: N815 - as NGSI-LD has it
 
 
 class Readings:
@@ -74,6 +80,8 @@ class Readings:
                 instance = self._instance(op.type, reading, rule, now_us)
             moment_us = reading.observed_at_us
             value = _checked(reading)
+            if reading.unit_code is not None and reading.unit_code != instance.unit:
+                _take_unit(instance, reading)
             sequence = 0
             known = earlier.get((instance.row, moment_us), []) if earlier else []
             if moment_us <= instance.newest_us or known:
@@ -124,7 +132,7 @@ class Readings:
                 reading.value,
                 observed_at_us=reading.observed_at_us,
                 dataset_id=dataset_id,
-                unit_code=reading.unit_code,
+                unit_code=instance.unit,  # a reading that names none is in the one that is kept
                 sub=sub,
             )
             known = self._rows.find(urn)
@@ -173,8 +181,8 @@ class Readings:
         number = self._rows.reserve(known, reading.name, reading.dataset_id, now_us)
         self._rows.flush()
         self._entities.flush()
-        ((live, observed_us, modified_us, newest_us),) = self._run(
-            "SELECT live, observed_us, modified_us, "
+        ((live, observed_us, modified_us, body, newest_us),) = self._run(
+            "SELECT live, observed_us, modified_us, body, "
             "(SELECT max(observed_us) FROM history WHERE attribute = ?1) "
             "FROM attribute WHERE id = ?1",
             (number,),
@@ -183,11 +191,27 @@ class Readings:
         if live:  # state without a moment of its own counts from its writing
             state_us = modified_us if observed_us is None else observed_us
         newest_us = BEFORE_ALL_US if newest_us is None else newest_us
-        instance = _Instance(number, type_name, newest_us, state_us)
+        unit = _unit_of(body) if live else None
+        instance = _Instance(number, type_name, newest_us, state_us, unit)
         if len(self._instances) >= _CACHE_MAX:
             self._instances.clear()
         self._instances[(reading.urn, reading.name, reading.dataset_id)] = instance
         return instance
+
+
+def _unit_of(body: bytes) -> str | None:
+    """The unit that is kept; None for none, and for what is sealed."""
+    return msgspec.json.decode(body, type=_Unit).unitCode if body[:1] == b"{" else None
+
+
+def _take_unit(instance: _Instance, reading: c.Reading) -> None:
+    """A number means nothing without its unit: one in another unit is not put among the others."""
+    if instance.unit is not None:
+        raise Invalid(
+            f"{reading.urn} {reading.name} is kept in {instance.unit}, this one is in "
+            f"{reading.unit_code}"
+        )
+    instance.unit = reading.unit_code
 
 
 def _checked(reading: c.Reading) -> Any:
