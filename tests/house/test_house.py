@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: EUPL-1.2
 """The house rules hold, and the reference pages say what the code says."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -52,3 +53,15 @@ def test_every_verb_option_and_map_setting_says_what_it_is() -> None:
     for page in ("verbs.md", "maps.md", "settings.md"):
         silent = [line for line in reference.PAGES[page]().splitlines() if line.endswith("|  |")]
         assert silent == [], f"{page}: give it a help text, or a comment on its line"
+
+
+def test_the_picture_of_the_architecture_is_the_one_that_is_held() -> None:
+    page = (ROOT / "ARCHITECTURE.md").read_text("utf-8")
+    drawn = " ".join(line[2:] for line in page.splitlines() if line.startswith("> "))
+    layers = tuple(
+        tuple(name.strip(" `") for name in layer.split(",")) for layer in drawn.split("→")
+    )
+    assert layers == tidy.LAYERS
+    named = set(re.findall(r"`([a-z_]+/[a-z_/]+\.py|tests/[a-z_/.]+)`", page))
+    missing = [n for n in named if not ((ROOT / "src/poorter" / n).exists() or (ROOT / n).exists())]
+    assert missing == [], "files that the essay names are there"
