@@ -9,6 +9,7 @@ tell is said by `Hints`.
 from __future__ import annotations
 
 import csv
+import io
 import logging
 import re
 from collections import Counter
@@ -126,7 +127,7 @@ def _separator(text: str, file: Path) -> str:
 
 
 def _rows(text: str, separator: str, width: int, left_out: Counter[str]) -> Iterator[list[str]]:
-    reader = csv.reader(text.splitlines(), delimiter=separator)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
     next(reader, None)
     for cells in reader:
         if len(cells) == width:
@@ -136,8 +137,7 @@ def _rows(text: str, separator: str, width: int, left_out: Counter[str]) -> Iter
 
 
 def _start(text: str, separator: str, file: Path) -> tuple[list[str], list[list[str]]]:
-    lines = iter(text.splitlines())
-    reader = csv.reader(lines, delimiter=separator)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
     header = [name.strip() for name in next(reader, [])]
     sample = [cells for _, cells in zip(range(SAMPLE_ROWS), reader, strict=False)]
     sample = [cells for cells in sample if len(cells) == len(header)]
