@@ -46,6 +46,8 @@ def load(arguments: argparse.Namespace) -> int:
     started = time.perf_counter()
     try:
         totals = asyncio.run(run())
+        if progress is not None:
+            sys.stderr.write(_drawn(1.0, totals.rows))
     finally:
         if progress is not None:
             sys.stderr.write("\n")
@@ -88,9 +90,11 @@ def _bar() -> Progress:
         if now - last[0] < 0.1:
             return
         last[0] = now
-        share = min(1.0, read / total) if total else 0.0
-        filled = "#" * round(share * 30)
-        sys.stderr.write(f"\r[{filled:30}] {share:4.0%} {rows} rows")
+        sys.stderr.write(_drawn(min(1.0, read / total) if total else 0.0, rows))
         sys.stderr.flush()
 
     return show
+
+
+def _drawn(share: float, rows: int) -> str:
+    return f"\r[{'#' * round(share * 30):30}] {share:4.0%} {rows} rows"
