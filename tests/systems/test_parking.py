@@ -216,6 +216,19 @@ def test_who_is_on_the_way_is_counted_beyond_one_page(
     asyncio.run(run())
 
 
+def test_more_free_than_there_are_holds_what_there_are(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with founded(tmp_path, ManualClock()) as running:
+            await put(running, garage("a", 3))
+            await observe(running, "OffStreetParking", free(running, "a", 5))
+            for _ in range(3):
+                await do(running, "reserve", place=A)
+            with pytest.raises(Conflict):
+                await do(running, "reserve", place=A)
+
+    asyncio.run(run())
+
+
 def test_guidance_is_for_the_coming_day(tmp_path: Path) -> None:
     async def run() -> None:
         clock = ManualClock()

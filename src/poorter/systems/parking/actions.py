@@ -82,7 +82,7 @@ async def _hold(city: City, place: Place, reservation: Reservation) -> None:
         reservation.pool,
         reservation.id,
         capacity=total,
-        taken=total - free,
+        taken=max(total - free, 0),  # a counter may count more free than there are
         until_us=reservation.until_us,
         entity=to_entity(reservation),
     )
