@@ -75,6 +75,13 @@ SETTINGS: tuple[Setting, ...] = (
         "Refuse registrations of what is held here already, and exclusive ones without ids, as"
         " NGSI-LD 1.9.1 does; false: take them, as versions before it.",
     ),
+    Setting(
+        "history",
+        "recent_hours",
+        int,
+        48,
+        "Readings of so many hours past stay rows; older ones are compacted into columns.",
+    ),
     Setting("ledger", "origin", str, "", "Name of the ledger; empty: poorter.invalid/ and the id."),
     Setting(
         "ledger",
@@ -122,6 +129,7 @@ class Config:
     identity_wallets: tuple[Trusted, ...]
     network_allowed_hosts: tuple[str, ...]
     federation_strict: bool
+    history_recent_hours: int
     ledger_origin: str
     ledger_trust: Path | None
     systems_enabled: tuple[str, ...]

@@ -9,12 +9,14 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from poorter.city.entity import Attribute, Entity
-from poorter.city.errors import CityError, Denied
+from poorter.city.errors import CityError, Conflict, Denied
 from poorter.city.limits import IDEMPOTENCY_HOURS
 from poorter.city.time import HOUR_US
-from poorter.gate.genesis import RUN
+from poorter.gate.genesis import HISTORY, RUN
+from poorter.gate.permit import Permit
 from poorter.running import Running
 from poorter.store.contract import AppendLeaf, Change, DeleteRecord, Put
+from poorter.store.history.report import Round
 from poorter.systems.shape import Indicator, Job, System
 
 log = logging.getLogger(__name__)
@@ -24,6 +26,7 @@ MAPS_S = 60.0  # looks whether the day has its map
 OUTCOMES_S = 5.0
 CLEANING_S = 600.0
 INDICATORS_S = 60.0
+COMPACTION_S = 1800.0
 RETRY_S_MAX = 8.0
 #: kinds of records that are nothing any more once they are over
 LOGINS = ("session", "resident-session", "desk-code", "login-try", "letter")
@@ -47,6 +50,7 @@ class Jobs:
         self._every(CLEANING_S, "cleaning", lambda: forget_answers(running))
         self._every(CLEANING_S, "logins", lambda: forget_logins(running))
         self._every(CLEANING_S, "retention", running.people.erasing.expire)
+        self._every(COMPACTION_S, "history", lambda: compact(running))
         self._every(INDICATORS_S, "indicators", lambda: measure_indicators(running))
         for system in running.systems:
             for job in system.jobs:
@@ -125,6 +129,21 @@ async def forget_logins(running: Running) -> None:
     if over:
         permit = running.gate.permit("internal:identity", RUN, "administer")
         await running.store.commit_async(permit, Change(tuple(over)))
+
+
+async def compact(running: Running) -> Round:
+    """History of before the recent hours goes into columns. Where others changed the same history
+    meanwhile it stays in rows until the next time."""
+    until_us = running.clock.now_us() - running.config.history_recent_hours * HOUR_US
+
+    def permit() -> Permit:
+        return running.gate.permit(HISTORY, RUN, "administer")
+
+    try:
+        return await asyncio.to_thread(running.store.compact, permit(), until_us, False, permit)
+    except Conflict as meanwhile:
+        log.info("compaction goes on next time: %s", meanwhile)
+        return Round()
 
 
 async def _measured(running: Running) -> None:

@@ -57,6 +57,7 @@ def test_governing_from_the_command_line(
     arguments = ["ledger", "verify", "--known", str(kept), "--city", str(city)]
     assert main(arguments) == 2
     capsys.readouterr()
+    assert "0 readings went into columns" in run("history", "--compact")
     assert "copied" in run("backup", str(tmp_path / "copy"))
     assert (tmp_path / "copy" / "city.db").exists()
     assert not list((tmp_path / "copy").rglob("*.key"))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from poorter import __version__
-from poorter.cli import city, connecting, govern, ledger, loading, witness
+from poorter.cli import city, connecting, govern, history, ledger, loading, witness
 from poorter.identity.keys import USES
 
 Run = Callable[[argparse.Namespace], int]
@@ -58,6 +58,12 @@ def _city_verbs(verbs: Verbs) -> None:
     demo = _verb(verbs, "demo", "Run the seeded example city.", city.demo)
     demo.add_argument("--port", type=int, default=8000, help="port to listen on")
     demo.add_argument("--seed", type=int, default=1, help="same seed, same events")
+    of = _verb(
+        verbs, "history", "What history takes on the disk; the city is stopped.", history.history
+    )
+    of.add_argument(
+        "--compact", action="store_true", help="first bring what is old enough into columns"
+    )
     backup = _verb(verbs, "backup", "Copy state and ledger while the city is stopped.", city.backup)
     backup.add_argument("target", type=Path, help="folder to write")
 

@@ -25,6 +25,7 @@ RUN = "run"
 OPEN = "open-data"
 STAFF = "control-room"
 INSPECT = "inspect-ledger"
+HISTORY = "internal:history"
 
 #: processor of background work, its datasets and actions
 INTERNAL: tuple[tuple[str, tuple[str, ...], tuple[Action, ...]], ...] = (
@@ -39,6 +40,7 @@ INTERNAL: tuple[tuple[str, tuple[str, ...], tuple[Action, ...]], ...] = (
     ("internal:ngsi-ld", ("ngsi-ld",), ("read", "administer")),
     ("internal:publish", ("decisions", "policy", "ledger"), ("read",)),
     ("internal:backup", ("everything",), ("read",)),
+    (HISTORY, ("context",), ("read", "administer")),
 )
 
 #: entity types of the open city; personal data never goes under these

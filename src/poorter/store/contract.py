@@ -13,12 +13,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple, Protocol
 
 from poorter.city.clock import Clock
-from poorter.city.entity import Attribute, Entity, Observation
+from poorter.city.entity import Attribute, Entity
 from poorter.city.errors import Denied
-from poorter.city.query import HistoryQuery, Query
+from poorter.city.query import Query
 from poorter.gate.permit import Permit
 from poorter.ledger.lines import KeptLine, SealedLine
-from poorter.store.history.report import HistorySize, Round
+from poorter.store.history.port import HistoryStore
+from poorter.store.history.report import Bucket as Bucket  # noqa: PLC0414 - of the contract
 
 SCHEMA_VERSION = 6
 
@@ -416,18 +417,6 @@ class Pool:
 
 
 @dataclass(frozen=True, slots=True)
-class Bucket:
-    """An aggregate over [start_us, start_us + width): of good readings, corrections applied."""
-
-    start_us: int
-    count: int
-    mean: float | None
-    minimum: float | None
-    maximum: float | None
-    total: float | None
-
-
-@dataclass(frozen=True, slots=True)
 class Facet:
     """What entities of a type have: an attribute name (empty: none at all) of a kind, how many
     instances of it, and how many entities of the type there are."""
@@ -439,7 +428,7 @@ class Facet:
     entities: int
 
 
-class Store(Protocol):
+class Store(HistoryStore, Protocol):
     """State, history, records, holds and outbox. Reads are synchronous and quick.
 
     Every read raises Denied for a permit that is not a running "read" permit; rows and attributes
@@ -478,30 +467,6 @@ class Store(Protocol):
 
     def facets(self, permit: Permit) -> list[Facet]:
         """Types present with their attributes and kinds. Reads all there is: it may be slow."""
-        ...
-
-    def history(self, permit: Permit, query: HistoryQuery) -> list[Observation]:
-        """Observations by attribute, then event time."""
-        ...
-
-    def aggregate(
-        self, permit: Permit, query: HistoryQuery, width_us: int
-    ) -> dict[str, list[Bucket]]:
-        """Buckets of `width_us` per attribute of one entity; empty buckets are absent."""
-        ...
-
-    def compact(self, permit: Permit, until_us: int, all_of_it: bool = False) -> Round:
-        """Bring history of before `until_us` from rows into columnar segments, as far as it is
-        nobody's personal data by the "administer" permit's rules, and let go what is past its
-        retention. Slow: for a thread. What was broken off has lost and doubled nothing.
-        `all_of_it`: also the few late rows that otherwise wait until they are worth it.
-
-        Raises: Conflict when others changed the same history meanwhile: it is tried again later;
-        Unavailable when the disk is full."""
-        ...
-
-    def history_size(self, permit: Permit) -> HistorySize:
-        """What history takes on the disk. Reads all of its index: it may be slow."""
         ...
 
     def record(self, permit: Permit, kind: str, record_id: str) -> Record:

@@ -11,7 +11,8 @@ from typing import Any
 
 from poorter.city.errors import Invalid
 from poorter.city.text import Text
-from poorter.gate.policy import Grant, Part, Policy, Processor
+from poorter.gate.genesis import HISTORY, RUN
+from poorter.gate.policy import Dataset, Grant, Part, Policy, Processor
 from poorter.systems.shape import API_VERSION, Ask, System
 
 ENTRY_POINTS = "poorter.systems"
@@ -78,7 +79,21 @@ def policy_parts(
         parts += [*system.goals, *system.purposes, *system.datasets]
         parts.append(Processor(system.processor, title, organisation))
         parts += [_grant(system, ask, approvals) for ask in system.asks if ask.dataset in datasets]
+        parts += [
+            _compaction(dataset, approvals) for dataset in system.datasets if _is_open(dataset)
+        ]
     return tuple(parts)
+
+
+def _is_open(dataset: Dataset) -> bool:
+    """Whether its history may lie in columns: it is of things and of nobody."""
+    personal = dataset.data_class in ("personal", "special")
+    return not personal and any(not name.startswith("record:") for name in dataset.types)
+
+
+def _compaction(dataset: Dataset, approvals: tuple[str, str]) -> Grant:
+    grant_id = f"history-{dataset.id}"
+    return Grant(grant_id, HISTORY, RUN, dataset.id, ("read", "administer"), approvals)
 
 
 def _grant(system: System, ask: Ask, approvals: tuple[str, str]) -> Grant:

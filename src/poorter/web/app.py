@@ -112,6 +112,10 @@ def make_pages(running: Running, acts: Operations, ledger: Proofs) -> Starlette:
         state = {"status": "up", "policy": running.gate.policy.version, "ledger": "written"}
         if failing is not None:
             state |= {"status": "degraded", "ledger": f"can't be written: {failing}"}
+        failures = running.job_failures.get("history", 0)
+        state["history"] = "compacted" if not failures else f"compaction failed {failures} times"
+        if failures:
+            state["status"] = "degraded"
         if running.collecting is not None:
             refusals = running.collecting.refusals
             state["witnesses"] = "; ".join(f"{u}: {w}" for u, w in refusals.items()) or "cosign"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: EUPL-1.2
-"""What compaction came to and what history takes."""
+"""What history answers besides observations: buckets, what it takes, what compaction came to."""
 
 from __future__ import annotations
 
@@ -29,3 +29,15 @@ class HistorySize:
         """Bytes an observation; None without any."""
         readings = self.rows + self.compacted
         return (self.rows_bytes + self.compacted_bytes) / readings if readings else None
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """An aggregate over [start_us, start_us + width): of good readings, corrections applied."""
+
+    start_us: int
+    count: int
+    mean: float | None
+    minimum: float | None
+    maximum: float | None
+    total: float | None

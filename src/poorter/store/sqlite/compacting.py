@@ -141,11 +141,7 @@ class Upkeep:
 
 
 class Works(Protocol):
-    """Counts and folds, here or in a child."""
-
-    def count(self, job: Count) -> dict[int, int]:
-        """Rows that wait, by hour."""
-        ...
+    """Looks into segments and writes them, here or in a child."""
 
     def check(self, job: Check) -> Checked:
         """What of a segment has to leave it."""
@@ -162,6 +158,13 @@ class Rounds:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.looked_us: dict[str, int] = {}
+        self.child: _Child | None = None
+
+    def stop(self) -> None:
+        """The store closes: a round that is under way ends, and has changed nothing by that."""
+        child = self.child
+        if child is not None:
+            child.kill()
 
 
 class Compaction:
@@ -174,7 +177,7 @@ class Compaction:
         compacted: Compacted,
         clock: Clock,
         reader: Callable[[], apsw.Connection],
-        write: Callable[[Permit, c.Upkeep], None],
+        write: Callable[[c.Upkeep], None],
         near: bool,
         rounds: Rounds,
     ) -> None:
@@ -196,27 +199,25 @@ class Compaction:
             allowed = self._allowed(permit)
             expired = [one for one in allowed if one[2] > BEFORE_ALL_US]
             if expired:
-                self._write(permit, Expire(expired))
+                self._write(Expire(expired))
             with self._works() as works:
-                for stale in self._stale(works, permit, allowed, all_of_it):
-                    self._fold(works, permit, stale, allowed, received_us)
+                for stale in self._stale(works, allowed, all_of_it):
+                    self._fold(works, stale, allowed, received_us)
                     made += 1
                 count = Count(allowed, until_us // HOUR_US * HOUR_US, received_us)
-                waiting = works.count(count)
+                waiting = Folding(self._reader(), self._files.folder).count(count)
                 now_us = self._clock.now_us()
                 for window in folds(waiting, segments(self._reader()), now_us, all_of_it):
-                    moved += self._fold(works, permit, window, allowed, received_us)
+                    moved += self._fold(works, window, allowed, received_us)
                     made += 1
                 while (again := merge(segments(self._reader()))) is not None:
-                    moved += self._fold(works, permit, again, allowed, received_us)
+                    moved += self._fold(works, again, allowed, received_us)
                     made += 1
             self._remove_left_over()
-            self._give_back(permit)
+            self._give_back()
         return Round(moved, made)
 
-    def _fold(
-        self, works: Works, permit: Permit, window: Window, allowed: Allowed, received_us: int
-    ) -> int:
+    def _fold(self, works: Works, window: Window, allowed: Allowed, received_us: int) -> int:
         connection = self._reader()
         changes = self._compacted.changes
         out = {source.name: out_of(connection, source) for source in window.sources}
@@ -233,12 +234,10 @@ class Compaction:
                 folded.hours_size,
                 self._clock.now_us(),
             )
-        self._write(permit, Adopt(window, segment, folded, received_us, changes))
+        self._write(Adopt(window, segment, folded, received_us, changes))
         return folded.moved
 
-    def _stale(
-        self, works: Works, permit: Permit, allowed: Allowed, all_of_it: bool
-    ) -> Iterator[Window]:
+    def _stale(self, works: Works, allowed: Allowed, all_of_it: bool) -> Iterator[Window]:
         """Segments with readings that are erased, past their retention, or personal by now; each is
         looked at once a day."""
         now_us = self._clock.now_us()
@@ -252,7 +251,7 @@ class Compaction:
             checked = works.check(Check(allowed, one, out))
             looked_us[one.name] = now_us
             if checked.strange:
-                self._write(permit, BringBack(tuple(checked.strange)))
+                self._write(BringBack(tuple(checked.strange)))
             if out or checked.strange or checked.expired:
                 yield Window(one.from_us, one.until_us, (one,))
 
@@ -281,14 +280,14 @@ class Compaction:
                     self._files.forget(file.name)
                     file.unlink(missing_ok=True)
 
-    def _give_back(self, permit: Permit) -> None:
+    def _give_back(self) -> None:
         """Pages that rows have left are used again; when there are many they go to the disk."""
         while True:
             ((free,),) = self._reader().execute("PRAGMA freelist_count")
             ((mode,),) = self._reader().execute("PRAGMA auto_vacuum")
             if free <= FREE_PAGES or mode != 2:  # 2: a file that can give back in steps
                 break
-            self._write(permit, Vacuum())
+            self._write(Vacuum())
         list(self._reader().execute("PRAGMA wal_checkpoint(PASSIVE)"))
 
     @contextmanager
@@ -296,29 +295,30 @@ class Compaction:
         if self._near:
             yield Folding(self._reader(), self._files.folder)
             return
-        child = _Child(self._database, self._files.folder)
+        child = self._rounds.child = _Child(self._database, self._files.folder)
         try:
             yield child
         finally:
+            self._rounds.child = None
             child.close()
 
 
 class _Child:
-    """A process that folds."""
+    """A process that folds, started when there is something to fold."""
 
     def __init__(self, database: Path, folder: Path) -> None:
+        self._paths = (str(database), str(folder))
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def _start(self) -> subprocess.Popen[bytes]:
         source = str(Path(poorter.__file__).parents[1])
-        self._process = subprocess.Popen(  # noqa: S603 - this very code, with paths of this city
-            [sys.executable, "-m", "poorter.store.sqlite.folding", str(database), str(folder)],
+        return subprocess.Popen(  # noqa: S603 - this very code, with paths of this city
+            [sys.executable, "-m", "poorter.store.sqlite.folding", *self._paths],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": source},
         )
-
-    def count(self, job: Count) -> dict[int, int]:
-        """Rows that wait, by hour."""
-        return msgspec.json.decode(self._ask(job), type=dict[int, int], strict=False)
 
     def check(self, job: Check) -> Checked:
         """What of a segment has to leave it."""
@@ -328,18 +328,26 @@ class _Child:
         """Write a segment."""
         return msgspec.json.decode(self._ask(job), type=Folded)
 
+    def kill(self) -> None:
+        """At once."""
+        if self._process is not None:
+            self._process.kill()
+
     def close(self) -> None:
         """End it."""
+        if self._process is None:
+            return
         try:
             self._process.communicate(timeout=10)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.communicate()
 
-    def _ask(self, job: Count | Check | Fold) -> bytes:
-        given, answers = self._process.stdin, self._process.stdout
+    def _ask(self, job: Check | Fold) -> bytes:
+        process = self._process = self._process or self._start()
+        given, answers = process.stdin, process.stdout
         assert given is not None and answers is not None
-        watch = threading.Timer(JOB_S_MAX, self._process.kill)
+        watch = threading.Timer(JOB_S_MAX, process.kill)
         watch.start()
         try:
             given.write(msgspec.json.encode(job) + b"\n")
@@ -350,8 +358,8 @@ class _Child:
         finally:
             watch.cancel()
         if not answer.endswith(b"\n"):
-            self._process.kill()
-            _, wrong = self._process.communicate()
+            process.kill()
+            _, wrong = process.communicate()
             said = wrong.decode("utf-8", "replace").strip()[-300:]
             raise Unavailable(f"compaction ended early: {said or 'no word'}")
         return answer

@@ -55,13 +55,27 @@ def history(
     for instance in instances:
         if left <= 0:
             break
-        most = left if query.last is None else min(left, query.last)
-        rows = list(islice(_words(connection, files, instance[0], query, rule, now_us), most))
-        left -= len(rows)
-        if query.last is not None:
-            rows.reverse()
-        found += [_observation(query.urn, instance, row) for row in rows]
+        part = list(observations(connection, files, query, rule, instance, left, now_us))
+        left -= len(part)
+        found += part
     return found
+
+
+def observations(
+    connection: apsw.Connection,
+    files: Files,
+    query: HistoryQuery,
+    rule: TypeRule,
+    instance: tuple[int, str, str],
+    limit: int,
+    now_us: int,
+) -> Iterator[Observation]:
+    """Those of one attribute instance (number, name, dataset), in the order of their time."""
+    words = _words(connection, files, instance[0], query, rule, now_us)
+    if query.last is not None:
+        words = reversed(list(islice(words, min(limit, query.last))))
+    for row in islice(words, limit):
+        yield _observation(query.urn, instance, row)
 
 
 def aggregate(

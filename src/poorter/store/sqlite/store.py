@@ -171,16 +171,23 @@ class SqliteStore:
             lambda at: aggregate(at, self._files, permit, query, width_us, now_us)
         )
 
-    def compact(self, permit: Permit, until_us: int, all_of_it: bool = False) -> Round:
+    def compact(
+        self,
+        permit: Permit,
+        until_us: int,
+        all_of_it: bool = False,
+        renewed: Callable[[], Permit] | None = None,
+    ) -> Round:
         """Bring history of before `until_us` into segments."""
         permit.check("administer", self.clock.now_us())
+        renew = renewed or (lambda: permit)
         compaction = Compaction(
             self._path,
             self._files,
             self._writer.compacted,
             self.clock,
             self._reader,
-            lambda permit, op: void(self.commit(permit, c.Change((op,))).result()),
+            lambda op: void(self.commit(renew(), c.Change((op,))).result()),
             self._vfs is not None or self._near,
             self._rounds,
         )
@@ -375,6 +382,7 @@ class SqliteStore:
 
     def close(self) -> None:
         """Finish what is queued, then stop."""
+        self._rounds.stop()
         self._writer.close()
         try:
             self._writing.close()
