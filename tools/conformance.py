@@ -21,6 +21,7 @@ from poorter.running import open_city
 OFFICERS = ("first-officer", "second-officer")
 SETTINGS = {
     "systems.enabled": [],
+    "history.page_instances": 30,
     "network.allowed_hosts": ["*"],
     "federation.strict": False,  # the suite was written for the versions before it
     "server.public_rate_per_second": 1e6,

@@ -82,6 +82,13 @@ SETTINGS: tuple[Setting, ...] = (
         48,
         "Readings of so many hours past stay rows; older ones are compacted into columns.",
     ),
+    Setting(
+        "history",
+        "page_instances",
+        int,
+        1000,
+        "Instances of an entity in one temporal answer; more are paged over time (206).",
+    ),
     Setting("ledger", "origin", str, "", "Name of the ledger; empty: poorter.invalid/ and the id."),
     Setting(
         "ledger",
@@ -130,6 +137,7 @@ class Config:
     network_allowed_hosts: tuple[str, ...]
     federation_strict: bool
     history_recent_hours: int
+    history_page_instances: int
     ledger_origin: str
     ledger_trust: Path | None
     systems_enabled: tuple[str, ...]

@@ -70,6 +70,7 @@ def make_app(running: Running) -> ASGIApp:
         running.clock,
         contexts,
         running.recorder,
+        config.history_page_instances,
     )
     face.engine = Engine(
         running.store,

@@ -166,3 +166,47 @@ def _iso(at_us: int) -> str:
     from poorter.city.time import format_us
 
     return format_us(at_us)
+
+
+def test_the_evolution_of_a_person_passes_the_same_gate(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with city(tmp_path) as c:
+            care = c.apps["home-care"]
+            urn = await care.make("Client", name=NAME)
+            url = f"{V1}/temporal/entities"
+            pulse = [
+                {"type": "Property", "value": 60 + n, "observedAt": f"2025-12-31T0{n}:00:00Z"}
+                for n in range(3)
+            ]
+            body = {
+                "id": urn,
+                "type": "Client",
+                "pulse": [{**pulse[0], "unitCode": "BPM"}, *pulse[1:]],
+            }
+            made = await care.post(url, body)
+            assert made.status_code == 204, made.text
+            got = (await care.get(f"{url}/{urn}")).json()
+            assert [one["value"] for one in got["pulse"]] == [60, 61, 62]
+            assert got["pulse"][0]["unitCode"] == "BPM"
+            assert (got["id"], set(got)) == (urn, {"id", "type", "pulse", "name"})
+            window = "timerel=after&timeAt=2025-12-30T00:00:00Z"
+            found = await care.get(f"{url}?type=Client&{window}&q=pulse>61&count=true")
+            assert [one["id"] for one in found.json()] == [urn]
+            mean = f"{url}/{urn}?{window}&options=aggregatedValues&aggrMethods=avg"
+            assert (await care.get(mean)).json()["pulse"]["avg"][0][0] == 61.0
+            first = got["pulse"][1]["instanceId"]
+            gone = await care.client.delete(
+                f"{url}/{urn}/attrs/pulse/{first}", headers=care.headers
+            )
+            assert gone.status_code == 204
+            left = (await care.get(f"{url}/{urn}?attrs=pulse")).json()["pulse"]
+            assert [one["value"] for one in left] == [60, 62]
+            assert kept(tmp_path, "BPM") == []
+            other = c.apps["debt-help"]
+            assert (await other.get(f"{url}/{urn}")).status_code == 404
+            assert (await other.post(url, body)).status_code in (403, 404)
+            assert (await other.get(f"{url}?type=Client&{window}")).json() == []
+            stranger = {**body, "id": "urn:ngsi-ld:Client:unknown"}
+            assert (await care.post(url, stranger)).status_code == 404
+
+    asyncio.run(run())

@@ -113,3 +113,14 @@ class Observation:
     dataset_id: str | None = None
     quality: int = 0
     unit_code: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One instance of an attribute in its temporal evolution (CIM 009, 4.5.7). The attribute holds
+    `created_at_us` and `modified_at_us` of this instance; `deleted_at_us`: it records a deletion,
+    and has no value."""
+
+    attribute: Attribute
+    instance_id: str
+    deleted_at_us: int | None = None

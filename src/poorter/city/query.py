@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from poorter.city.limits import PAGE_DEFAULT
+from poorter.city.limits import HISTORY_PAGE_MAX, PAGE_DEFAULT
 
 Comparison = Literal["==", "!=", ">", ">=", "<", "<=", "~=", "!~="]
+TemporalProperty = Literal["observedAt", "createdAt", "modifiedAt", "deletedAt"]
 GeoRelation = Literal["near", "within", "contains", "intersects", "equals", "disjoint", "overlaps"]
 
 
@@ -140,3 +141,19 @@ class HistoryQuery:
     limit: int = 1000
     corrections: bool = False  # False: only the latest word on each moment
     dataset_ids: tuple[str | None, ...] = field(default=())  # none = all
+
+
+@dataclass(frozen=True, slots=True)
+class EvolutionQuery:
+    """Which attribute instances of one entity (CIM 009, 4.11): those whose `time` lies in
+    [from, until); None asks for all, also for what has no moment. `last`: only the newest so many
+    of each attribute, the newest first. At most `limit` instances, and all of the last moment."""
+
+    urn: str
+    names: tuple[str, ...] = ()  # none = all
+    dataset_ids: tuple[str | None, ...] = ()  # none = all
+    time: TemporalProperty | None = "observedAt"
+    from_us: int | None = None
+    until_us: int | None = None
+    last: int | None = None
+    limit: int = HISTORY_PAGE_MAX

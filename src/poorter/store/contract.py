@@ -18,10 +18,11 @@ from poorter.city.errors import Denied
 from poorter.city.query import Query
 from poorter.gate.permit import Permit
 from poorter.ledger.lines import KeptLine, SealedLine
+from poorter.store.evolving import EvolutionOp, Evolving
 from poorter.store.history.port import HistoryStore
 from poorter.store.history.report import Bucket as Bucket  # noqa: PLC0414 - of the contract
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +240,7 @@ Op = (
     | Erase
     | Prune
     | Observe
+    | EvolutionOp
     | PutRecord
     | Require
     | DeleteRecord
@@ -428,7 +430,7 @@ class Facet:
     entities: int
 
 
-class Store(HistoryStore, Protocol):
+class Store(HistoryStore, Evolving, Protocol):
     """State, history, records, holds and outbox. Reads are synchronous and quick.
 
     Every read raises Denied for a permit that is not a running "read" permit; rows and attributes

@@ -18,7 +18,6 @@ from poorter.standards.ngsild import (
     hosting,
     provision,
     purge,
-    temporal,
 )
 from poorter.standards.ngsild.face import Face
 from poorter.standards.ngsild.problem import NoSuchMethod, problem_answer
@@ -26,6 +25,8 @@ from poorter.standards.ngsild.sources import batching, reading, writing
 from poorter.standards.ngsild.sources import routes as sources
 from poorter.standards.ngsild.sources.watching import REGISTRATIONS
 from poorter.standards.ngsild.subscriptions.routes import ENTITIES as SUBSCRIPTIONS
+from poorter.standards.ngsild.temporal import reading as evolution
+from poorter.standards.ngsild.temporal import writing as evolving
 
 PREFIX = "/ngsi-ld/v1/"
 Handler = Callable[..., Awaitable[Answer]]
@@ -55,7 +56,15 @@ ROUTES: dict[tuple[str, ...], dict[str, Handler]] = {
     ("entityOperations", "merge"): {"POST": batch.merge},
     ("entityOperations", "delete"): {"POST": batch.delete},
     ("entityOperations", "query"): {"POST": consumption.query_by_post},
-    ("temporal", "entities", "{id}"): {"GET": temporal.retrieve},
+    ("temporal", "entities"): {"POST": evolving.create, "GET": evolution.query},
+    ("temporal", "entities", "{id}"): {"GET": evolution.retrieve, "DELETE": evolving.delete},
+    ("temporal", "entities", "{id}", "attrs"): {"POST": evolving.append},
+    ("temporal", "entities", "{id}", "attrs", "{attr}"): {"DELETE": evolving.delete_attribute},
+    ("temporal", "entities", "{id}", "attrs", "{attr}", "{instance}"): {
+        "PATCH": evolving.replace,
+        "DELETE": evolving.delete_instance,
+    },
+    ("temporal", "entityOperations", "query"): {"POST": evolution.query_by_post},
     ("subscriptions",): {"POST": SUBSCRIPTIONS.create, "GET": SUBSCRIPTIONS.query},
     ("subscriptions", "{id}"): {
         "GET": SUBSCRIPTIONS.retrieve,

@@ -11,6 +11,7 @@ import msgspec
 
 from poorter.city.clock import Clock
 from poorter.city.errors import Invalid, TooLarge, Unavailable
+from poorter.city.limits import HISTORY_PAGE_MAX
 from poorter.gate.gate import Gate
 from poorter.gate.genesis import RUN
 from poorter.gate.permit import Action, Permit
@@ -85,9 +86,12 @@ class Face:
         clock: Clock,
         contexts: Contexts,
         recorder: Recorder,
+        temporal_page: int = HISTORY_PAGE_MAX,
     ) -> None:
         self.store = store
         self.contexts = contexts
+        #: so many instances of an entity in one temporal answer
+        self.temporal_page = temporal_page
         self.clock = clock
         self._gate = gate
         self._asking = asking

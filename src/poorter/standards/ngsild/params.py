@@ -1,17 +1,16 @@
 # SPDX-License-Identifier: EUPL-1.2
-"""URL parameters of entity and temporal requests to queries (CIM 009, 6.4.3.2, 6.18.3.2)."""
+"""URL parameters of requests about entities (CIM 009, 6.4.3.2)."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 
-from poorter.city.errors import Invalid, Unsupported
+from poorter.city.errors import Invalid
 from poorter.city.ids import check_name, check_uri
-from poorter.city.limits import HISTORY_PAGE_MAX, PATTERN_CHARS_MAX
-from poorter.city.query import HistoryQuery, Scopes
+from poorter.city.limits import PATTERN_CHARS_MAX
+from poorter.city.query import Scopes
 from poorter.city.scope import check_pattern
-from poorter.city.time import parse_us
 from poorter.standards.ngsild.context import Context
 from poorter.standards.ngsild.decode import RESERVED
 from poorter.standards.ngsild.form import Form
@@ -109,53 +108,6 @@ def names_in(text: str | None, context: Context) -> tuple[str, ...]:
             raise Invalid(f"{name} is no attribute")
         check_name(name, "an attribute name")
     return tuple(context.expand(name) for name in names)
-
-
-_TEMPORAL = frozenset(
-    (
-        "attrs",
-        "timerel",
-        "timeAt",
-        "endTimeAt",
-        "timeproperty",
-        "lastN",
-        "options",
-        "format",
-    )
-) | frozenset(("limit", "count", "aggrMethods", "aggrPeriodDuration"))
-
-
-def parse_history(urn: str, query: Mapping[str, str], context: Context) -> HistoryQuery:
-    """The observations asked for (4.11). Raises Invalid; timeproperty is observedAt only."""
-    check_names(query, _TEMPORAL)
-    if query.get("timeproperty", "observedAt") != "observedAt":
-        raise Unsupported("history is kept by observedAt")
-    relation = query.get("timerel")
-    at_us = parse_us(query["timeAt"]) if "timeAt" in query else None
-    from_us = until_us = None
-    if relation is None and at_us is not None:
-        raise Invalid("timeAt needs timerel")
-    if relation is not None:
-        if at_us is None:
-            raise Invalid("timerel needs timeAt")
-        if relation == "before":
-            until_us = at_us
-        elif relation == "after":
-            from_us = at_us + 1
-        elif relation == "between":
-            if "endTimeAt" not in query:
-                raise Invalid("between needs endTimeAt")
-            from_us, until_us = at_us, parse_us(query["endTimeAt"])
-        else:
-            raise Invalid("timerel is before, after or between")
-    return HistoryQuery(
-        urn,
-        tuple(context.expand(name) for name in listed(query.get("attrs"))),
-        from_us=from_us,
-        until_us=until_us,
-        last=number(query, "lastN", 0, 1, HISTORY_PAGE_MAX) if "lastN" in query else None,
-        limit=number(query, "limit", 1000, 1, HISTORY_PAGE_MAX),
-    )
 
 
 def check_names(query: Mapping[str, str], known: frozenset[str]) -> None:

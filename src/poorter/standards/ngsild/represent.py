@@ -115,7 +115,7 @@ def _instance(
         if linked is not None:
             doc["entityList" if doc["type"] == "ListRelationship" else "entity"] = linked
     if form.languages is not None:
-        doc = _in_language(doc, form.languages)
+        doc = in_language(doc, form.languages)
     if form.simplified:
         return simple(doc)
     if form.times:
@@ -167,7 +167,8 @@ def _words(value: Any, context: Context) -> Any:
     return context.compact(value)
 
 
-def _in_language(doc: dict[str, Any], languages: tuple[str, ...]) -> dict[str, Any]:
+def in_language(doc: dict[str, Any], languages: tuple[str, ...]) -> dict[str, Any]:
+    """A LanguageProperty as a Property in the best of `languages` (4.15); others as they are."""
     if doc["type"] != "LanguageProperty" or not doc["languageMap"]:
         return doc
     words, tag = choose(doc["languageMap"], languages)

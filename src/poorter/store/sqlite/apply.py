@@ -20,15 +20,19 @@ from poorter.city.time import DAY_US
 from poorter.gate.permit import Permit
 from poorter.ledger.lines import NO_LINE, commitment_of, complete, pack_kept
 from poorter.store import contract as c
+from poorter.store.evolving import AddInstances, DeleteInstances, ReplaceInstance
 from poorter.store.sqlite.compacted import Compacted
 from poorter.store.sqlite.compacting import Adopt, BringBack, Expire, Upkeep, Vacuum
 from poorter.store.sqlite.entities import Entities, Outbox
 from poorter.store.sqlite.erasing import Erasing
+from poorter.store.sqlite.instances import Instances
 from poorter.store.sqlite.manifest import Files
 from poorter.store.sqlite.readings import Readings
 from poorter.store.sqlite.rows import Rows
 
 _encode = msgspec.json.Encoder().encode
+#: ops of which the temporal evolution has to hear
+_NOTED = frozenset((c.SetAttributes, c.Replace, c.Delete, c.DeleteAttribute))
 
 
 class Applier:
@@ -46,6 +50,9 @@ class Applier:
         )
         self.entities = Entities(connection, self.rows, self.compacted, self.outbox)
         self.readings = Readings(connection, self.rows, self.entities, self.compacted, self.outbox)
+        self.instances = Instances(
+            connection, self.entities, self.readings, self.compacted, self.outbox, self.flush
+        )
         self._leaf = self._one("SELECT coalesce(max(idx) + 1, 0) FROM leaf")
         self._ops: dict[type, Callable[[Any, Permit, int], Any]] = {
             c.Create: self.entities.create,
@@ -57,6 +64,9 @@ class Applier:
             c.Erase: self.erasing.erase,
             c.Prune: self.erasing.prune,
             c.Observe: self.readings.observe,
+            AddInstances: self.instances.add,
+            ReplaceInstance: self.instances.replace,
+            DeleteInstances: self.instances.delete,
             c.PutRecord: self._put_record,
             c.Require: self._require,
             c.DeleteRecord: self._delete_record,
@@ -73,7 +83,10 @@ class Applier:
 
     def apply(self, op: c.Op, permit: Permit, now_us: int) -> Any:
         """Write one op; its result as `Committed` describes. Raises what the contract names."""
-        return self._ops[type(op)](op, permit, now_us)
+        kind = type(op)
+        if kind in _NOTED:
+            self.instances.note(op, now_us)
+        return self._ops[kind](op, permit, now_us)
 
     def fetch(self, ops: Iterable[c.Op]) -> None:
         """Get to know all entities that `ops` name, in one go rather than one by one."""

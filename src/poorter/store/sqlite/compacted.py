@@ -35,7 +35,7 @@ class Compacted:
 
     def __init__(self, connection: apsw.Connection, files: Files) -> None:
         self._connection = connection
-        self._files = files
+        self.files = files
         #: goes up when rows of before `until_us` change other than by being added
         self.changes = 0
         self.until_us = BEFORE_ALL_US
@@ -57,7 +57,7 @@ class Compacted:
         low, high = asked[0][1], asked[-1][1] + 1
         for segment, inside in _by_segment(segments(self._connection, low, high), asked):
             out = out_of(self._connection, segment)
-            found |= known(self._files.open(), segment, inside, out)
+            found |= known(self.files.open(), segment, inside, out)
         return found
 
     def bring_back(
@@ -66,7 +66,7 @@ class Compacted:
         """History of an instance in [from, until) is in rows from here on."""
         self.changes += 1
         if from_us < self.until_us:
-            rows = list(compacted_rows(self._connection, self._files, instance, from_us, until_us))
+            rows = list(compacted_rows(self._connection, self.files, instance, from_us, until_us))
             if rows:
                 self._connection.executemany(_INSERT, rows)
                 self._leave_out(instance, from_us, until_us)

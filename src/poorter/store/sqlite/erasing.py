@@ -12,6 +12,7 @@ from poorter.gate.permit import Permit
 from poorter.store import contract as c
 from poorter.store.sqlite.compacted import Compacted
 from poorter.store.sqlite.entities import Outbox
+from poorter.store.sqlite.instances import UNDATED_US
 
 
 class Erasing:
@@ -46,6 +47,8 @@ class Erasing:
         for name in types:
             self._do("DELETE FROM entity_type WHERE type = ? AND urn = ?", name, op.urn)
         self._do("DELETE FROM entity WHERE id = ?", entity)
+        self._do("DELETE FROM instance WHERE urn = ?", op.urn)
+        self._do("DELETE FROM evolved WHERE urn = ?", op.urn)
         self._do("UPDATE event SET urn = '', types = '', names = '' WHERE urn = ?", op.urn)
         self._do("PRAGMA secure_delete = OFF")
         self._forget()
@@ -65,6 +68,13 @@ class Erasing:
         self._do("PRAGMA secure_delete = ON")
         for (instance,) in list(self._run("SELECT id FROM attribute WHERE entity = ?", (entity,))):
             self._compacted.drop(instance, until_us=op.before_us)
+        self._do(
+            "DELETE FROM instance WHERE urn = ? AND name <> 'scope' AND "
+            "CASE WHEN observed_us = ? THEN created_us ELSE observed_us END < ?",
+            op.urn,
+            UNDATED_US,
+            op.before_us,
+        )
         old = (
             "SELECT a.id FROM attribute a JOIN name n ON n.id = a.name WHERE a.entity = ? "
             "AND coalesce(a.observed_us, a.modified_us) < ? AND n.name NOT LIKE '~%'"

@@ -71,11 +71,11 @@ def observations(
     now_us: int,
 ) -> Iterator[Observation]:
     """Those of one attribute instance (number, name, dataset), in the order of their time."""
-    words = _words(connection, files, instance[0], query, rule, now_us)
+    words = words(connection, files, instance[0], query, rule, now_us)
     if query.last is not None:
         words = reversed(list(islice(words, min(limit, query.last))))
     for row in islice(words, limit):
-        yield _observation(query.urn, instance, row)
+        yield observation(query.urn, instance, row)
 
 
 def aggregate(
@@ -209,7 +209,7 @@ def _instances(
     return rule, wanted
 
 
-def _words(
+def words(
     connection: apsw.Connection,
     files: Files,
     instance: int,
@@ -241,7 +241,8 @@ def _words(
             yield last
 
 
-def _observation(urn: str, instance: tuple[int, str, str], row: Row) -> Observation:
+def observation(urn: str, instance: tuple[int, str, str], row: Row) -> Observation:
+    """A row of an attribute instance (number, name, dataset) as the contract has it."""
     _, name, dataset = instance
     _, observed_us, sequence, received_us, quality, value = row
     return Observation(

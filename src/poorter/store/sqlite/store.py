@@ -8,6 +8,7 @@ import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,16 +20,18 @@ from poorter.city.clock import Clock, CommittedClock
 from poorter.city.entity import Entity, Observation
 from poorter.city.errors import Denied, NotFound, Unavailable
 from poorter.city.limits import PAGE_MAX
-from poorter.city.query import HistoryQuery, Query
+from poorter.city.query import EvolutionQuery, HistoryQuery, Query
 from poorter.gate.permit import Permit
 from poorter.ledger.leaf import LINE_TYPE, decode_leaf
 from poorter.ledger.lines import unpack_kept
 from poorter.store import contract as c
 from poorter.store.body import decode_entity
+from poorter.store.evolving import Evolution
 from poorter.store.history.report import HistorySize, Round
 from poorter.store.sqlite import reading
 from poorter.store.sqlite.compacting import Compaction, Rounds
 from poorter.store.sqlite.connect import FILE, connect, lock_directory, migrate
+from poorter.store.sqlite.evolution import evolution, evolving
 from poorter.store.sqlite.history import aggregate, history
 from poorter.store.sqlite.images import Watching
 from poorter.store.sqlite.manifest import FOLDER, Files, names, size
@@ -197,6 +200,19 @@ class SqliteStore:
         """What history takes on the disk."""
         permit.check("read", self.clock.now_us())
         return self._snapshot(size)
+
+    def evolution(self, permit: Permit, query: EvolutionQuery) -> Evolution:
+        """Instances of one entity, also of one that is gone."""
+        permit.check("read", self.clock.now_us())
+        now_us = self.clock.now_us()
+        return self._snapshot(lambda at: evolution(at, self._files, permit, query, now_us))
+
+    def evolving(self, permit: Permit, query: Query) -> tuple[str, ...]:
+        """A page of ids of entities, also of those gone, by type, id and pattern."""
+        permit.check("read", self.clock.now_us())
+        bare = replace(query, condition=None, geo=None, scopes=None, attributes=(), count=False)
+        live = run_query(self._reader(), self._names, permit, bare)
+        return evolving(self._reader(), permit, bare, live, query.limit)
 
     def record(self, permit: Permit, kind: str, record_id: str) -> c.Record:
         """One record; NotFound when absent or its kind is not covered."""

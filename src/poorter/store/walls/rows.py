@@ -9,12 +9,13 @@ from typing import Any
 import msgspec
 
 from poorter.city.clock import Clock
-from poorter.city.entity import VALUE_KEY, Observation
+from poorter.city.entity import VALUE_KEY, Instance, Observation
 from poorter.city.time import parse_us
 from poorter.gate.inside import ABOUT, FOR, open_types
 from poorter.gate.permit import SEALED, Permit, TypeRule, Wall
 from poorter.gate.pseudonyms import Pseudonyms
 from poorter.gate.rights import Rights
+from poorter.store.body import decode_attribute
 from poorter.store.contract import StoredAttribute, StoredEntity
 from poorter.store.walls.sealing import place_of, unseal
 from poorter.store.walls.vault import Vault
@@ -120,6 +121,23 @@ class Rows:
         shown = self.pseudonyms.shown(permit.purpose, reach.wall.name, urn)
         value = body[VALUE_KEY[body["type"]]]
         return replace(kept, urn=shown, value=value, unit_code=body.get("unitCode"))
+
+    def instance(self, permit: Permit, reach: Reach, urn: str, kept: Instance) -> Instance | None:
+        """One instance of a kept row's evolution, opened; None when it does not exist."""
+        sealed = kept.attribute
+        if not reach.covers(sealed.name) or not isinstance(sealed.value, str):
+            return None
+        place = place_of(urn, sealed.name, sealed.dataset_id, sealed.observed_at_us)
+        found = unseal(reach.key, place, sealed.value)
+        changed_us = sealed.modified_at_us or 0
+        if found is None or not self._collected(reach, found[0], changed_us):
+            return None
+        moment_us = changed_us if sealed.observed_at_us is None else sealed.observed_at_us
+        if not self._kept(reach.rule, moment_us):
+            return None
+        body = _encode(self._outward(permit, reach, found[1]))
+        times = (sealed.created_at_us, sealed.modified_at_us)
+        return replace(kept, attribute=decode_attribute(sealed.name, body, *times))
 
     def _attribute(
         self, permit: Permit, reach: Reach, urn: str, kept: StoredAttribute

@@ -16,12 +16,13 @@ from typing import Any
 from poorter.city.entity import Entity, Observation
 from poorter.city.errors import CityError, NotFound, TooLarge
 from poorter.city.limits import HISTORY_PAGE_MAX, PAGE_MAX
-from poorter.city.query import HistoryQuery, Query
+from poorter.city.query import EvolutionQuery, HistoryQuery, Query
 from poorter.gate.inside import both, inside, open_types, outside
 from poorter.gate.permit import SEALED, Permit
 from poorter.gate.pseudonyms import is_kept, without_kept
 from poorter.store import contract as c
 from poorter.store.body import decode_entity
+from poorter.store.evolving import Evolution
 from poorter.store.walls.buckets import buckets_of
 from poorter.store.walls.rows import Rows
 from poorter.store.walls.scanning import linker, page_of, scan, walled_types
@@ -199,6 +200,37 @@ class WalledStore:
                 f"an aggregate is of at most {HISTORY_PAGE_MAX} observations of a person"
             )
         return buckets_of(found, width_us)
+
+    def evolution(self, permit: Permit, query: EvolutionQuery) -> Evolution:
+        """Instances of one entity; of a person, as far as each may be opened."""
+        if not permit.walled:
+            return self.inner.evolution(permit, query)
+        kept, sealed = self._sealed(permit, query.urn)
+        if kept is None:
+            if is_kept(query.urn):
+                raise NotFound(f"{query.urn} is not there")
+            return self.inner.evolution(outside(permit), query)
+        reach = None if sealed is None else self.rows.reach(permit, sealed)
+        if reach is None:
+            raise NotFound(f"{query.urn} is not there")
+        found = self.inner.evolution(inside(permit), replace(query, urn=kept))
+        opened = (self.rows.instance(permit, reach, kept, one) for one in found.instances)
+        beyond = found.beyond
+        return replace(
+            found,
+            urn=query.urn,
+            types=open_types(found.types),
+            instances=tuple(one for one in opened if one is not None),
+            scopes=(),
+            beyond=None if beyond is None else frozenset(filter(reach.covers, beyond)),
+        )
+
+    def evolving(self, permit: Permit, query: Query) -> tuple[str, ...]:
+        """A page of ids of entities; those of persons as the permit's purpose sees them."""
+        if not permit.walled:
+            return self.inner.evolving(permit, query)
+        bare = replace(query, condition=None, geo=None, scopes=None, attributes=(), count=False)
+        return tuple(entity.urn for entity in self.query(permit, bare).entities)
 
     # -- events ------------------------------------------------------------------------------
 

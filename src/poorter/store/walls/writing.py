@@ -13,6 +13,7 @@ from poorter.gate.permit import SEALED, Permit, Wall
 from poorter.gate.pseudonyms import is_kept, is_shown
 from poorter.store import contract as c
 from poorter.store.body import encode_attribute
+from poorter.store.evolving import AddInstances, DeleteInstances, ReplaceInstance
 from poorter.store.walls.rows import Rows, own_value
 from poorter.store.walls.sealing import place_of, seal
 from poorter.store.walls.subjects import SubjectOf, whose
@@ -45,6 +46,8 @@ class Writing:
             return self._whole(op)
         if isinstance(op, c.Observe):
             return self._observe(op)
+        if isinstance(op, AddInstances):
+            return self._instances(op)
         urn = getattr(op, "urn", None)
         if not isinstance(urn, str):
             return op
@@ -60,10 +63,15 @@ class Writing:
             return replace(op, urn=kept, attributes=attributes, add_types=types)
         if isinstance(op, c.Delete):
             return c.Erase(kept)
-        if isinstance(op, c.DeleteAttribute):
-            if op.name[:1] == SEALED:
+        if isinstance(op, c.DeleteAttribute | DeleteInstances):
+            if (op.name or "")[:1] == SEALED:
                 raise NotFound(f"{urn} has no {op.name}")
             return replace(op, urn=kept)
+        if isinstance(op, ReplaceInstance):
+            sealed = self._sealed(kept, subject, wall, (op.attribute,))
+            if not sealed:
+                raise NotFound(f"{urn} has no {op.name}")
+            return replace(op, urn=kept, attribute=sealed[0])
         if isinstance(op, c.Erase | c.Prune):
             return replace(op, urn=kept)
         return op
@@ -146,6 +154,26 @@ class Writing:
             (sealed,) = self._sealed(kept, subject, wall, (attribute,))
             readings.append(reading._replace(urn=kept, value=sealed.value, unit_code=None))
         return replace(op, type=SEALED + op.type, readings=tuple(readings))
+
+    def _instances(self, op: AddInstances) -> c.Op:
+        entity = op.entity
+        wall = self._wall(entity.types)
+        found = self._known(entity.urn)
+        if found is None:
+            if wall is not None:
+                raise NotFound(f"{entity.urn} is not there: a person is registered first")
+            return op
+        kept, subject, own = found
+        if entity.scopes or any(a.name == "scope" for a in entity.attributes):
+            raise Invalid("what is about a person has no scope")
+        return AddInstances(
+            Entity(
+                kept,
+                tuple(self._sealed_type(name, own) for name in entity.types),
+                self._sealed(kept, subject, own, entity.attributes),
+            ),
+            must_exist=True,
+        )
 
     def _sealed(
         self, kept: str, subject: str, wall: Wall, attributes: Sequence[Attribute]
