@@ -62,7 +62,7 @@ def history_params(query: HistoryQuery) -> dict[str, str]:
     """The parameters of a history query. Raises Unsupported for corrections and datasetIds."""
     if query.corrections or query.dataset_ids:
         raise Unsupported("corrections and datasetIds can't be asked of a remote city yet")
-    said = {"attrs": ",".join(query.names), "limit": str(query.limit)}
+    said = {"attrs": ",".join(query.names)}
     if query.last is not None:
         said["lastN"] = str(query.last)
     if query.from_us is not None and query.until_us is not None:
@@ -71,8 +71,8 @@ def history_params(query: HistoryQuery) -> dict[str, str]:
             "timeAt": format_us(query.from_us),
             "endTimeAt": format_us(query.until_us),
         }
-    elif query.from_us is not None:  # "after" leaves out the moment itself
-        said |= {"timerel": "after", "timeAt": format_us(query.from_us - 1)}
+    elif query.from_us is not None:  # "after" takes in the moment itself (4.11)
+        said |= {"timerel": "after", "timeAt": format_us(query.from_us)}
     elif query.until_us is not None:
         said |= {"timerel": "before", "timeAt": format_us(query.until_us)}
     return {name: text for name, text in said.items() if text}

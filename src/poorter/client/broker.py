@@ -19,7 +19,9 @@ from poorter.city.time import SECOND_US
 from poorter.client.asking import entity_params, history_params
 from poorter.client.following import differences
 from poorter.client.reading import (
+    following,
     means_of,
+    newest,
     read_entities,
     read_entity,
     read_history,
@@ -78,20 +80,29 @@ class BrokerCity:
         return [found[urn] for urn in sorted(found) if urn > after][: query.limit]
 
     async def history(self, query: HistoryQuery) -> list[Observation]:
-        """Observations by attribute, then event time."""
-        params = {**history_params(query), "options": "sysAttrs"}
+        """Observations by attribute, then event time; a long one comes in stretches of time.
+
+        Raises: TooLarge where several attributes have more than can be put in order here.
+        """
         path = f"{V1}/temporal/entities/{quote(query.urn, safe='')}"
-        try:
-            found = read_history(query.urn, await self.remote.get(path, params))
-        except NotFound:
-            return []
-        first, end = query.from_us, query.until_us
-        return [
-            one
-            for one in found
-            if (first is None or one.observed_at_us >= first)
-            and (end is None or one.observed_at_us < end)
-        ]
+        found: dict[tuple[str, str | None, int, int], Observation] = {}
+        asked: HistoryQuery | None = query
+        while asked is not None and not (len(query.names) == 1 and len(found) >= query.limit):
+            if len(found) > HISTORY_PAGE_MAX:
+                raise TooLarge(f"over {HISTORY_PAGE_MAX} observations: ask for less time")
+            try:
+                doc, covered = await self.remote.part(
+                    path, {**history_params(asked), "options": "sysAttrs"}
+                )
+            except NotFound:
+                break
+            for one in read_history(query.urn, doc):
+                if _within(one, query):
+                    key = (one.name, one.dataset_id, one.observed_at_us, one.sequence)
+                    found[key] = one
+            asked = None if covered is None else following(asked, covered)
+        ordered = sorted(found.values(), key=lambda o: (o.name, o.observed_at_us, o.sequence))
+        return newest(ordered, query.last)[: query.limit]
 
     async def means(self, urn: str, name: str, from_us: int, width_us: int) -> list[Mean]:
         """Means of one attribute since `from_us`, in buckets of `width_us`; empty ones absent.
@@ -107,7 +118,8 @@ class BrokerCity:
             means = None
         if means is not None:
             return means
-        return means_of(await self._whole_history(query), width_us)
+        history = await self.history(replace(query, limit=HISTORY_PAGE_MAX))
+        return means_of(history, width_us)
 
     async def aggregated(self, query: HistoryQuery, width_us: int) -> list[Mean] | None:
         """Means as the city itself makes them; None when its answer holds none."""
@@ -125,17 +137,6 @@ class BrokerCity:
         except NotFound:
             return []
         return read_means(query.names[0], doc)
-
-    async def _whole_history(self, query: HistoryQuery) -> list[Observation]:
-        found: list[Observation] = []
-        page = 1000
-        while len(found) < HISTORY_PAGE_MAX:
-            part = await self.history(replace(query, limit=page))
-            found += part
-            if len(part) < page:
-                return found
-            query = replace(query, from_us=part[-1].observed_at_us + 1)
-        raise TooLarge(f"over {HISTORY_PAGE_MAX} observations: ask for less time")
 
     async def put(self, entity: Entity) -> None:
         """Write an entity as a whole, new or not."""
@@ -226,3 +227,9 @@ def _fault(fault: Any) -> CityError:
         return Invalid("the city did not take the entity")
     status = error.get("status")
     return error_of(status if isinstance(status, int) else 400, str(error.get("detail") or ""))
+
+
+def _within(one: Observation, query: HistoryQuery) -> bool:
+    return (query.from_us is None or one.observed_at_us >= query.from_us) and (
+        query.until_us is None or one.observed_at_us < query.until_us
+    )

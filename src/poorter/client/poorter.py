@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -65,7 +66,15 @@ class PoorterCity(BrokerCity):
 
     async def means(self, urn: str, name: str, from_us: int, width_us: int) -> list[Mean]:
         """Means of one attribute since `from_us`, in buckets of `width_us`; empty ones absent."""
-        query = HistoryQuery(urn, (name,), from_us=from_us)
+        whole_us = -(-from_us // width_us) * width_us  # periods are counted from where one asks
+        means = await self._means(HistoryQuery(urn, (name,), from_us=whole_us), width_us)
+        if whole_us == from_us:
+            return means
+        first = HistoryQuery(urn, (name,), from_us=from_us, until_us=whole_us)
+        part = await self._means(first, width_us)
+        return [replace(mean, start_us=whole_us - width_us) for mean in part] + means
+
+    async def _means(self, query: HistoryQuery, width_us: int) -> list[Mean]:
         means = await self.aggregated(query, width_us)
         if means is None:
             raise Unavailable("the city answers no means")

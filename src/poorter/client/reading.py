@@ -4,12 +4,15 @@ city's fault and said so (Unavailable), never ours to guess at."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from itertools import groupby
 from typing import Any
 
 from poorter.city.entity import Attribute, Entity, Observation
 from poorter.city.errors import CityError, Invalid, Unavailable
+from poorter.city.query import HistoryQuery
 from poorter.city.time import parse_us
 from poorter.standards.ngsild.context import CORE
 from poorter.standards.ngsild.decode import parse_attribute, parse_entity
@@ -106,6 +109,28 @@ def _observation(urn: str, name: str, body: Any, place: int) -> Observation | No
 def _quality(attribute: Attribute) -> int:
     value = next((sub.value for sub in attribute.sub if sub.name == "quality"), 0)
     return value if isinstance(value, int) and not isinstance(value, bool) else 0
+
+
+def following(query: HistoryQuery, covered: str) -> HistoryQuery | None:
+    """What is left to ask after a part that covers "date-time from-to/size"; None when that can't
+    be told. With `last` it runs back in time."""
+    found = re.match(r"date-time (\S+?Z)-(\S+?Z)/", covered)
+    end_us = None if found is None else _moment(found.group(2))
+    if end_us is None:
+        return None
+    if query.last is not None:
+        return replace(query, until_us=end_us)
+    return replace(query, from_us=end_us + 1)
+
+
+def newest(ordered: list[Observation], last: int | None) -> list[Observation]:
+    """The last so many of each attribute."""
+    if last is None:
+        return ordered
+    found: list[Observation] = []
+    for _, same in groupby(ordered, key=lambda one: one.name):
+        found += list(same)[-last:]
+    return found
 
 
 def read_means(name: str, doc: Any) -> list[Mean] | None:

@@ -91,6 +91,12 @@ class Remote:
         target = f"{path}?{urlencode(query)}" if query else path
         return _json(await self._patiently("GET", target, {}, b"", wait_s))
 
+    async def part(self, path: str, query: Mapping[str, str]) -> tuple[Any, str | None]:
+        """The JSON answer, and its Content-Range where it is a part of all there is (206)."""
+        reply = await self._patiently("GET", f"{path}?{urlencode(query)}", {}, b"", 0)
+        covered = reply.headers.get("content-range") if reply.status == 206 else None
+        return _json(reply), covered
+
     async def send(
         self,
         method: str,

@@ -71,10 +71,10 @@ def observations(
     now_us: int,
 ) -> Iterator[Observation]:
     """Those of one attribute instance (number, name, dataset), in the order of their time."""
-    words = words(connection, files, instance[0], query, rule, now_us)
+    said = words(connection, files, instance[0], query, rule, now_us)
     if query.last is not None:
-        words = reversed(list(islice(words, min(limit, query.last))))
-    for row in islice(words, limit):
+        said = reversed(list(islice(said, min(limit, query.last))))
+    for row in islice(said, limit):
         yield observation(query.urn, instance, row)
 
 
