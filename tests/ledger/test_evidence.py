@@ -17,6 +17,7 @@ from poorter.identity.keys import read_ring
 from poorter.jobs import record_uses
 from poorter.ledger.checkpoint import Checkpoint, verify_checkpoint
 from poorter.ledger.evidence import Evidence, Shown, read_evidence, verify_evidence
+from poorter.ledger.receipt import make_receipt
 from poorter.running import Running
 
 READS = 5
@@ -56,6 +57,11 @@ class Case:
             assert await running.insight.write_map() is None, "once a day"
             await record_uses(running)
             self.check = checking(running)
+            self.trust = running.trust_text()
+            size, note = running.sequencer.note_over(0)
+            permit = running.gate.permit("internal:ledger", "run", "read")
+            first = running.store.leaves(permit, 0, 1)[0][1]
+            self.receipt = make_receipt(first, 0, size, running.sequencer.node, note)
             self.evidence = evidence(running, 1)
             self.other = evidence(running, 2)
             self.nobody = evidence(running, 9)

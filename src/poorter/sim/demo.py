@@ -12,6 +12,7 @@ from poorter.config import FILE, Config, read_config
 from poorter.founding import found_city
 from poorter.running import Running
 from poorter.server import serve
+from poorter.sim.badges import issue_badges
 from poorter.sim.issuer import running_beside, trusting
 from poorter.sim.life import begin, live, told
 from poorter.sim.people import APPOINTED, appoint, hand_out
@@ -20,7 +21,7 @@ from poorter.sim.plan import CENTRE
 OFFICERS = ("noor", "sam")
 PASSWORD = "welkom-in-poorterstad"  # noqa: S105 - an example city on this machine, said aloud
 #: which sort of example city this is: rises when what is founded changes
-MARK, VERSION = "example", "3"
+MARK, VERSION = "example", "4"
 
 
 async def run_demo(folder: Path, port: int, seed: int, say: Callable[[str], None]) -> None:
@@ -56,6 +57,7 @@ async def _run(config: Config, seed: int, say: Callable[[str], None]) -> None:
             say(f"  {resident.name}: comes in once at {config.url}/nl/enter with {code}")
 
     async def alive(running: Running) -> None:
+        await issue_badges(running, OFFICERS)
         await begin(running, seed)
         say("Six weeks of readings are in, forecasts are made.")
         await live(running, seed)

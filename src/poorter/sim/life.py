@@ -14,6 +14,7 @@ from poorter.city.time import DAY_US, HOUR_US, MINUTE_US, format_us
 from poorter.gate.genesis import RUN
 from poorter.jobs import measure_indicators
 from poorter.running import Running
+from poorter.sim.badges import look_up
 from poorter.sim.course import counts, footfall, garage_urn
 from poorter.sim.plan import GARAGES
 from poorter.sim.town import VOTES, things
@@ -23,6 +24,7 @@ from poorter.systems.shape import Operation
 PAST_DAYS = 42
 BATCH = 4000
 STEP_S = 15.0
+LOOK_UPS = 0.3  # of the steps, in which a warden looks up a badge
 RECORDER = "Griffie"
 
 
@@ -71,6 +73,8 @@ async def live(running: Running, seed: int) -> None:
     while True:
         await catch_up(running, seed, running.clock.now_us() - HOUR_US)
         await _travellers(running, dice, expected)
+        if dice.random() < LOOK_UPS:
+            await look_up(running, dice)
         await asyncio.sleep(STEP_S)
 
 

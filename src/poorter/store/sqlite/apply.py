@@ -33,6 +33,8 @@ from poorter.store.sqlite.rows import Rows
 _encode = msgspec.json.Encoder().encode
 #: ops of which the temporal evolution has to hear
 _NOTED = frozenset((c.SetAttributes, c.Replace, c.Delete, c.DeleteAttribute))
+#: subjects whose newest lines one statement asks for
+HEADS_AT_ONCE = 250
 
 
 class Applier:
@@ -225,10 +227,10 @@ class Applier:
         """Each line gets its place in its subject's sequence, and its leaf binds it to that."""
         first = index = self._leaf
         leaves, places = [], []
-        heads: dict[bytes, tuple[int, int]] = {}
+        heads = self._heads_of([line.subject for line in op.lines])
         for line in op.lines:
             subject = line.subject
-            seq, prev = heads.get(subject) or self._head(subject)
+            seq, prev = heads.get(subject) or (0, NO_LINE)
             heads[subject] = (seq + 1, index)
             commitment = commitment_of(line.inner, seq + 1, prev)
             kept = pack_kept(line.inner, line.sealed, seq + 1, prev)
@@ -242,13 +244,19 @@ class Applier:
             self._note_trace(op.trace, first, len(leaves))
         return first
 
-    def _head(self, subject: bytes) -> tuple[int, int]:
-        """The subject's newest line: its number and its leaf."""
-        found: Any = self._run(
-            "SELECT seq, leaf FROM line WHERE subject = ? ORDER BY seq DESC LIMIT 1", (subject,)
-        ).fetchall()
-        seq, leaf = found[0] if found else (0, NO_LINE)
-        return seq, leaf
+    def _heads_of(self, subjects: list[bytes]) -> dict[bytes, tuple[int, int]]:
+        """(number, leaf) of the newest line of each of them that has any."""
+        heads: dict[bytes, tuple[int, int]] = {}
+        for start in range(0, len(subjects), HEADS_AT_ONCE):
+            some = subjects[start : start + HEADS_AT_ONCE]
+            marks = ",".join("?" * len(some))
+            found: Any = self._run(
+                "SELECT subject, max(seq), leaf FROM line "
+                f"WHERE subject IN ({marks}) GROUP BY subject",
+                some,
+            )
+            heads.update((subject, (seq, leaf)) for subject, seq, leaf in found)
+        return heads
 
     def _note_trace(self, trace: bytes, first: int, number: int) -> None:
         list(self._run("INSERT INTO trace VALUES (?, ?, ?)", (trace, first, number)))
