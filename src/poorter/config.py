@@ -90,6 +90,7 @@ SETTINGS: tuple[Setting, ...] = (
         "Instances of an entity in one temporal answer; more are paged over time (206).",
     ),
     Setting("ledger", "origin", str, "", "Name of the ledger; empty: poorter.invalid/ and the id."),
+    Setting("ledger", "lines_months", int, 60, "Months after which what a line said is erased."),
     Setting(
         "ledger",
         "trust",
@@ -139,6 +140,7 @@ class Config:
     history_recent_hours: int
     history_page_instances: int
     ledger_origin: str
+    ledger_lines_months: int
     ledger_trust: Path | None
     systems_enabled: tuple[str, ...]
     systems_settings: dict[str, dict[str, Any]]
@@ -193,6 +195,8 @@ def make_config(folder: Path, tables: dict[str, Any], source: str = FILE) -> Con
     values["identity_wallets"] = read_trusted(folder, wallets, source)
     values["identity_providers"] = _providers(tables, values["network_allowed_hosts"], source)
     values["ledger_origin"] = values["ledger_origin"] or f"poorter.invalid/{values['city_id']}"
+    if values["ledger_lines_months"] < 1:
+        raise Invalid(f"{source}: ledger.lines_months is 1 or more")
     trust = values["ledger_trust"]
     values["ledger_trust"] = (folder / trust).resolve() if trust else None
     if values["paths_keys"].is_relative_to(values["paths_data"]):

@@ -11,7 +11,7 @@ from contextlib import suppress
 from poorter.city.entity import Attribute, Entity
 from poorter.city.errors import CityError, Conflict, Denied
 from poorter.city.limits import IDEMPOTENCY_HOURS
-from poorter.city.time import HOUR_US
+from poorter.city.time import DAY_US, HOUR_US
 from poorter.gate.genesis import HISTORY, RUN
 from poorter.gate.permit import Permit
 from poorter.running import Running
@@ -44,6 +44,7 @@ class Jobs:
         running = self._running
         self._every(LEDGER_S, "ledger", lambda: record_uses(running))
         self._every(MAPS_S, "maps", running.insight.write_map)
+        self._every(CLEANING_S, "lines", lambda: erase_lines(running))
         if running.collecting is not None:
             self._every(WITNESSES_S, "witnesses", running.collecting.step)
         self._every(OUTCOMES_S, "outcomes", lambda: _measured(running))
@@ -100,6 +101,13 @@ async def record_uses(running: Running) -> None:
         running.uses.written(len(lines))
     await running.recorder.write_endings()
     await asyncio.to_thread(running.sequencer.step)
+
+
+async def erase_lines(running: Running) -> None:
+    """What lines said goes after its time, in every backup too: the key of its month is destroyed.
+    The tree goes on to prove that they were there."""
+    months = running.config.ledger_lines_months
+    running.recorder.keys.destroy_before(running.clock.now_us() - months * 31 * DAY_US)
 
 
 async def forget_answers(running: Running) -> None:

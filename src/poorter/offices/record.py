@@ -7,12 +7,16 @@ from poorter.city.errors import Denied, NotFound
 from poorter.city.text import Text
 from poorter.gate.genesis import RUN
 from poorter.gate.permit import Permit
+from poorter.identity.persons import CITY_HALL
 from poorter.identity.sessions import Officer
 from poorter.ledger.leaf import make_line
+from poorter.ledger.tracing import new_trace
 from poorter.running import Running
 from poorter.store.contract import AppendLeaf, Change, Op, Record
 
 OWN = "internal:identity"
+#: the dataset of what is kept of residents' logins
+RESIDENTS = "residents"
 OFFICER = "officer"
 _WHO = {
     OFFICER: Text("bevoegden", "officers"),
@@ -29,7 +33,7 @@ async def write(
     running: Running, by: str, about: str, outcome: str, *ops: Op, subject: str | None = None
 ) -> None:
     """`ops` and their leaf. `by`, who did it, is in the private part of the leaf; `subject`: the
-    person whom it is about, as the city hall knows them."""
+    person whom it is about, as the city hall knows them: they get a line that they can read."""
     line = make_line(
         "action",
         running.clock.now_us(),
@@ -43,7 +47,14 @@ async def write(
     )
     permit = running.gate.permit(OWN, RUN, "administer")
     leaf = AppendLeaf(line.leaf, line.payload, subject)
-    await running.store.commit_async(permit, Change((*ops, leaf)))
+    trace = new_trace()
+    lines: list[Op] = []
+    if subject is not None:
+        whom = [(RESIDENTS, CITY_HALL, subject)]
+        lines = running.recorder.ops_about(permit, whom, trace, by)
+    await running.store.commit_async(permit, Change((*ops, leaf, *lines)))
+    if lines:
+        running.recorder.ended(permit, trace, ok=True)
 
 
 def all_records(running: Running, kind: str) -> list[Record]:

@@ -216,9 +216,15 @@ class Recorder:
         if not wanted:
             return [], None
         trace = trace or new_trace()
-        leaf, payload = self._audit(permit, trace, actor, len(wanted))
-        lines = self._lines(permit, wanted, trace)
-        return [*lines, AppendLeaf(leaf, payload, trace=trace.trace_id)], trace
+        return self.ops_about(permit, wanted, trace, actor), trace
+
+    def ops_about(
+        self, permit: Permit, subjects: Sequence[Whom], trace: Trace, actor: str = ""
+    ) -> list[Op]:
+        """The lines about these and their audit leaf, for a transaction of the caller's own."""
+        leaf, payload = self._audit(permit, trace, actor, len(subjects))
+        lines = self._lines(permit, subjects, trace)
+        return [*lines, AppendLeaf(leaf, payload, trace=trace.trace_id)]
 
     def _written(self, permit: Permit, ops: Iterable[Op]) -> Iterator[Whom]:
         """Whom these ops write about; one that meets no entity will fail by itself."""
