@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from poorter.forecast import backtest
-from poorter.forecast.blend import counts_whole, follow, whole
+from poorter.forecast.blend import counts_whole, follow, possible, whole
 from poorter.forecast.boosted import available, fit
 from poorter.forecast.features import make_rows, scales, shifted, still
 from poorter.forecast.interval import track
@@ -205,11 +205,20 @@ def test_each_place_follows_what_was_best_there_lately() -> None:
     assert np.array_equal(follow(moves, usual, later, 3)[:2003], chosen[:2003])
 
 
-def test_whole_counts_are_forecast_whole_inside_the_interval_only() -> None:
+def test_a_place_may_count_what_it_did_lately_whatever_its_capacity() -> None:
+    values = np.array([[-3.0, 90.0, 90.0, 90.0]])
+    capacity = np.array([np.nan, 50.0, 50.0, 100.0])
+    most = np.array([[100.0, 40.0, 95.0, np.nan]])
+    assert possible(values, capacity, most).tolist() == [[0.0, 50.0, 90.0, 90.0]]
+
+
+def test_whole_counts_are_forecast_whole_and_the_interval_reaches_to_them() -> None:
     middle = np.array([[1.4, 1.4, 1.4]])
     half = np.array([1.0, 0.1, 1.0])
     low, high = middle - half, middle + half
-    told = whole(middle, low, high, np.array([True, True, False]))
-    assert told.tolist() == [[1.0, 1.4, 1.4]]
+    told, lower, upper = whole(middle, low, high, np.array([True, True, False]))
+    assert told.tolist() == [[1.0, 1.0, 1.4]]
+    assert np.allclose(lower, [[0.4, 1.0, 0.4]])
+    assert np.allclose(upper, [[2.4, 1.5, 2.4]])
     past = np.array([[1.0, np.nan, 0.5], [2.0, 3.0, 1.0]])
     assert counts_whole(past).tolist() == [True, True, False]

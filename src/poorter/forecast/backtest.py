@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poorter.city.errors import CityError, Invalid
-from poorter.forecast.blend import counts_whole, follow, whole
+from poorter.forecast.blend import counts_whole, follow, possible, whole
 from poorter.forecast.boosted import ROWS_MIN, Kind, available, fit
 from poorter.forecast.features import (
     SCALE_HOURS,
@@ -97,10 +97,10 @@ def forecast_year(
     usual[stands[begin:]] = 0.0
     now, scale = table.values[begin:], scale[begin:]
     followed = follow(moves, usual, change[begin:], horizon)
-    middle = _possible(now + followed * scale, table.capacity)
+    middle = possible(now + followed * scale, table.capacity, scale)
     truth = _ahead(table.values, horizon)[begin:]
     low, high = track(middle, spread * scale, truth, horizon)
-    middle = whole(middle, low, high, counts_whole(table.values[:begin]))
+    middle, low, high = whole(middle, low, high, counts_whole(table.values[:begin]))
     skip = start - begin
     return middle[skip:], np.maximum(low[skip:], 0.0), high[skip:], start
 
@@ -137,11 +137,6 @@ def _ahead(values: Values, horizon: int) -> Values:
     moved = np.full_like(values, np.nan)
     moved[:-horizon] = values[horizon:]
     return moved
-
-
-def _possible(middle: Values, capacity: Values) -> Values:
-    top = np.where(capacity > 0, capacity * 1.5, np.inf)
-    return np.clip(middle, 0.0, top)
 
 
 def evaluate(table: Table, horizon: int, months: int, kind: Kind, zone: str) -> list[Result]:

@@ -48,8 +48,17 @@ def counts_whole(past: Values) -> NDArray[np.bool_]:
     return np.asarray((np.isnan(past) | (past == np.round(past))).all(axis=0))
 
 
-def whole(middle: Values, low: Values, high: Values, places: NDArray[np.bool_]) -> Values:
-    """The middle as a whole number at `places` that count in those, where the interval has one:
-    the count that is as likely exceeded as not is one of them."""
-    rounded = np.round(middle)
-    return np.where(places & (rounded >= low) & (rounded <= high), rounded, middle)
+def whole(
+    middle: Values, low: Values, high: Values, places: NDArray[np.bool_]
+) -> tuple[Values, Values, Values]:
+    """(middle, low, high) with the middle a whole number at `places` that count in those, since the
+    count that is as likely exceeded as not is one of them; the interval reaches to it."""
+    told = np.where(places, np.round(middle), middle)
+    return told, np.minimum(low, told), np.maximum(high, told)
+
+
+def possible(values: Values, capacity: Values, most: Values) -> Values:
+    """Not below zero, and not over the capacity where one is known; but a place may count what it
+    did lately (`most`), whatever its capacity is said to be."""
+    top = np.where(capacity > 0, np.fmax(capacity, most), np.inf)
+    return np.clip(values, 0.0, top)

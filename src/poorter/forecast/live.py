@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from poorter.city.errors import CityError, Invalid
-from poorter.forecast.blend import counts_whole, follow, whole
+from poorter.forecast.blend import counts_whole, follow, possible, whole
 from poorter.forecast.boosted import Kind, Model, available, fit, restored
 from poorter.forecast.features import SCALE_HOURS, STILL_MAX, make_rows, scales, still
 from poorter.forecast.interval import COVERAGE, track
@@ -115,8 +115,7 @@ def expect(learnt: Learnt, table: Table) -> dict[str, list[Point]]:
     recent = Table(hours, learnt.places, values, learnt.capacity)
     found: dict[str, list[Point]] = {}
     for horizon, (model, widths) in learnt.models.items():
-        bounds = _expect_one(recent, horizon, model, widths, learnt.zone)
-        middle, low, high = (_possible(bound, learnt.capacity) for bound in bounds)
+        middle, low, high = _expect_one(recent, horizon, model, widths, learnt.zone)
         for column in np.flatnonzero(~np.isnan(middle)).tolist():
             point = Point(
                 int(hours[-1]) + horizon, *(float(b[column]) for b in (middle, low, high))
@@ -146,14 +145,11 @@ def _expect_one(
         (truth - now) / scale,
         horizon,
     )
-    middle = now + moves * scale
+    middle = possible(now + moves * scale, table.capacity, scale)
     low, high = track(middle, spread * widths * scale, truth, horizon)
-    middle = whole(middle, low, high, counts_whole(table.values))
-    return middle[-1], low[-1], high[-1]
-
-
-def _possible(values: Values, capacity: Values) -> Values:
-    return np.clip(values, 0.0, np.where(capacity > 0, capacity, np.inf))
+    middle, low, high = whole(middle, low, high, counts_whole(table.values))
+    ends = (possible(bound[-1], table.capacity, scale[-1]) for bound in (low, high))
+    return middle[-1], *ends
 
 
 def packed(table: Table) -> bytes:
