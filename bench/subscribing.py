@@ -70,7 +70,8 @@ async def _matching(folder: Path, number: int, condition: bool) -> float:
         async with asking(folder) as ask:
             for n in range(number):
                 doc = _subscription(n, condition, url)
-                assert (await ask("POST", _PATH, doc)).status == 201
+                made = await ask("POST", _PATH, doc)
+                assert made.status == 201, made
             setattr(Engine, "_notify", timed)  # noqa: B010
             try:
                 for change in range(CHANGES):

@@ -25,6 +25,7 @@ from poorter.store.sqlite.rows import Rows
 
 _CACHE_MAX = 500_000
 BAD = 3
+_LEAST, _MOST = -(2**63), 2**63 - 1  # whole numbers that SQLite keeps as they are
 _INSERT = "INSERT INTO history VALUES (?, ?, ?, ?, ?, ?)"
 
 
@@ -69,18 +70,18 @@ class Readings:
         if rule is None:
             raise Denied
         rows: list[tuple[int, int, int, int, int, Any]] = []
-        changed: dict[tuple[str, str, str | None], _Instance] = {}
-        new = corrections = duplicates = 0
+        changed: list[_Instance] = []
+        corrections = duplicates = 0
         instances = self._instances
         earlier = self._earlier(op, rule, now_us)
         for reading in op.readings:
-            key = (reading.urn, reading.name, reading.dataset_id)
-            instance = instances.get(key)
+            urn, name, moment_us, value, dataset_id, quality, unit = reading
+            instance = instances.get((urn, name, dataset_id))
             if instance is None or instance.type != op.type:
                 instance = self._instance(op.type, reading, rule, now_us)
-            moment_us = reading.observed_at_us
-            value = _checked(reading)
-            if reading.unit_code is not None and reading.unit_code != instance.unit:
+            if type(value) is not int or not _LEAST <= value <= _MOST:
+                value = _checked(reading)
+            if unit is not None and unit != instance.unit:
                 _take_unit(instance, reading)
             sequence = 0
             known = earlier.get((instance.row, moment_us), []) if earlier else []
@@ -94,20 +95,22 @@ class Readings:
                     duplicates += 1
                     continue
                 sequence = known[0][0] + 1 if known else 0
-            instance.newest_us = max(instance.newest_us, moment_us)
-            rows.append((instance.row, moment_us, sequence, now_us, reading.quality, value))
+                instance.newest_us = max(instance.newest_us, moment_us)
+            else:
+                instance.newest_us = moment_us
+            rows.append((instance.row, moment_us, sequence, now_us, quality, value))
             if sequence:
                 corrections += 1
-            else:
-                new += 1
             # a bad reading is history, never the state of the city
-            if moment_us >= instance.state_us and reading.quality < BAD:
+            if moment_us >= instance.state_us and quality < BAD:
                 instance.state_us = moment_us
+                if instance.pending is None:
+                    changed.append(instance)
                 instance.pending = reading
-                changed[key] = instance
         if rows:
             self._run_many(_INSERT, rows)
         self._write_state(op, changed, now_us)
+        new = len(op.readings) - corrections - duplicates
         if op.one_event and op.readings and new + corrections:
             self._outbox.add("backfill", op.readings[0].urn, (op.type,), ())
         return c.ObserveResult(new, corrections, duplicates)
@@ -115,15 +118,16 @@ class Readings:
     def _write_state(
         self,
         op: c.Observe,
-        changed: dict[tuple[str, str, str | None], _Instance],
+        changed: list[_Instance],
         now_us: int,
     ) -> None:
         versions: dict[str, tuple[int, list[str]]] = {}
-        for (urn, name, dataset_id), instance in changed.items():
+        for instance in changed:
             reading = instance.pending
             instance.pending = None
             if reading is None:
                 continue
+            urn, name, dataset_id = reading.urn, reading.name, reading.dataset_id
             sub: tuple[Attribute, ...] = ()
             if reading.quality:
                 sub = (Attribute("quality", ("good", "doubtful", "estimated")[reading.quality]),)
@@ -216,8 +220,6 @@ def _take_unit(instance: _Instance, reading: c.Reading) -> None:
 
 def _checked(reading: c.Reading) -> Any:
     value = reading.value
-    if type(value) is int and -(2**63) <= value < 2**63:
-        return value
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         raise Invalid(f"{reading.urn} {reading.name}: {value} is no reading; leave it out")
     return history_value(value)
