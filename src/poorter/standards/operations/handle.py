@@ -4,6 +4,7 @@ the events by their sequence. Under /api/city; `poorter.client` is the other sid
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -29,6 +30,7 @@ from poorter.standards.ngsild.params import check_names, number
 from poorter.standards.ngsild.problem import NoSuchMethod
 from poorter.standards.ngsild.selecting import WHICH, parse_which
 from poorter.standards.operations.events import Waiting
+from poorter.standards.operations.groups import groups_doc, parse_groups
 from poorter.standards.operations.replay import Replays
 from poorter.standards.operations.writes import parse_ops
 from poorter.store.contract import StoredEntity
@@ -131,6 +133,15 @@ async def held(handle: CityHandle, request: Request) -> Answer:
     return _json({"units": found.units, "holds": found.holds})
 
 
+async def groups(handle: CityHandle, request: Request) -> Answer:
+    """GET /api/city/groups: history of many entities by group, in buckets of whole hours."""
+    query = parse_groups(request.query())
+    _, permit = handle.face.permit(request, "read")
+    found = await asyncio.to_thread(handle.face.store.grouped, permit, query)
+    await handle.face.before_leaving(request, permit, ())
+    return _json(groups_doc(found))
+
+
 async def events(handle: CityHandle, request: Request) -> Answer:
     """GET /api/city/events?after=N: what changed since, and up to which number that goes; waits
     `wait_s` for the first. Without `after`: the number of now."""
@@ -193,6 +204,7 @@ ROUTES: Mapping[str, tuple[str, Handler]] = {
     "": ("GET", about),
     "/entities": ("GET", entities),
     "/held": ("GET", held),
+    "/groups": ("GET", groups),
     "/events": ("GET", events),
     "/commit": ("POST", commit),
     "/advise": ("POST", advise),

@@ -9,6 +9,7 @@ from typing import Protocol
 from poorter.city.entity import Observation
 from poorter.city.query import HistoryQuery
 from poorter.gate.permit import Permit
+from poorter.store.history.groups import GroupQuery
 from poorter.store.history.report import Bucket, HistorySize, Round
 
 
@@ -23,6 +24,11 @@ class HistoryStore(Protocol):
         self, permit: Permit, query: HistoryQuery, width_us: int
     ) -> dict[str, list[Bucket]]:
         """Buckets of `width_us` per attribute of one entity; empty buckets are absent."""
+        ...
+
+    def grouped(self, permit: Permit, query: GroupQuery) -> dict[str, list[Bucket]]:
+        """Buckets over many entities by group; what does not exist for the permit is in none, and
+        persons never are. It may take a second: for a thread."""
         ...
 
     def compact(

@@ -32,6 +32,7 @@ from poorter.store import contract as c
 from poorter.store.history.plan import Segment, Window, folds, merge
 from poorter.store.history.report import Round
 from poorter.store.sqlite.compacted import Compacted
+from poorter.store.sqlite.connect import BUSY_MS
 from poorter.store.sqlite.folding import Allowed, Check, Checked, Count, Fold, Folded, Folding
 from poorter.store.sqlite.manifest import BEFORE_ALL_US, Files, out_of, segments
 
@@ -39,6 +40,7 @@ JOB_S_MAX = 900.0
 #: free pages that a database may keep for what comes next; more go back to the disk
 FREE_PAGES = 256
 _VACUUM_PAGES = 500
+TRUNCATE_MS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +216,8 @@ class Compaction:
                     moved += self._fold(works, again, allowed, received_us)
                     made += 1
             self._remove_left_over()
-            self._give_back()
+            if made:
+                self._give_back()
         return Round(moved, made)
 
     def _fold(self, works: Works, window: Window, allowed: Allowed, received_us: int) -> int:
@@ -288,7 +291,15 @@ class Compaction:
             if free <= FREE_PAGES or mode != 2:  # 2: a file that can give back in steps
                 break
             self._write(Vacuum())
-        list(self._reader().execute("PRAGMA wal_checkpoint(PASSIVE)"))
+        connection = self._reader()
+        list(connection.execute("PRAGMA wal_checkpoint(PASSIVE)"))
+        connection.set_busy_timeout(TRUNCATE_MS)  # nobody waits for it: it comes when it can
+        try:
+            list(connection.execute("PRAGMA wal_checkpoint(TRUNCATE)"))
+        except apsw.BusyError:
+            pass
+        finally:
+            connection.set_busy_timeout(BUSY_MS)
 
     @contextmanager
     def _works(self) -> Iterator[Works]:

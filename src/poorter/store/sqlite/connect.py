@@ -16,6 +16,7 @@ from poorter.city.errors import Unavailable
 from poorter.store.contract import SCHEMA_VERSION
 
 FILE = "city.db"
+BUSY_MS = 5000
 _JOURNAL_BYTES = 32 * 1024 * 1024
 _CACHE_KIB = 32 * 1024
 _MMAP_BYTES = 1024 * 1024 * 1024
@@ -26,7 +27,7 @@ def connect(path: Path, *, write: bool, vfs: str | None = None) -> apsw.Connecti
     flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
     is_new = write and not (path.exists() and path.stat().st_size)
     connection = apsw.Connection(str(path), flags=flags, vfs=vfs, statementcachesize=400)
-    connection.set_busy_timeout(5000)
+    connection.set_busy_timeout(BUSY_MS)
     if is_new:  # pages that compaction frees go back to the disk in steps
         list(connection.execute("PRAGMA auto_vacuum = INCREMENTAL"))
     for pragma in (

@@ -27,11 +27,13 @@ from poorter.ledger.lines import unpack_kept
 from poorter.store import contract as c
 from poorter.store.body import decode_entity
 from poorter.store.evolving import Evolution
+from poorter.store.history.groups import GroupQuery
 from poorter.store.history.report import HistorySize, Round
 from poorter.store.sqlite import reading
 from poorter.store.sqlite.compacting import Compaction, Rounds
 from poorter.store.sqlite.connect import FILE, connect, lock_directory, migrate
 from poorter.store.sqlite.evolution import evolution, evolving
+from poorter.store.sqlite.grouping import grouped
 from poorter.store.sqlite.history import aggregate, history
 from poorter.store.sqlite.images import Watching
 from poorter.store.sqlite.manifest import FOLDER, Files, names, size
@@ -173,6 +175,12 @@ class SqliteStore:
         return self._snapshot(
             lambda at: aggregate(at, self._files, permit, query, width_us, now_us)
         )
+
+    def grouped(self, permit: Permit, query: GroupQuery) -> dict[str, list[c.Bucket]]:
+        """Buckets by group."""
+        permit.check("read", self.clock.now_us())
+        now_us = self.clock.now_us()
+        return self._snapshot(lambda at: grouped(at, self._files, permit, query, now_us))
 
     def compact(
         self,
