@@ -62,6 +62,13 @@ SETTINGS: tuple[Setting, ...] = (
         "",
         "Where people find the city, as on paper and in logins; empty: host and port.",
     ),
+    Setting(
+        "server",
+        "certificate_proxies",
+        list,
+        [],
+        "Addresses of proxies that check client certificates and pass them on in Client-Cert.",
+    ),
     Setting("server", "secure_cookies", bool, False, "Cookies only over https; set it behind TLS."),
     Setting("identity", "desk_code_hours", int, 72, "A login code from the desk is valid so long."),
     Setting("identity", "resident_minutes", int, 60, "A resident is logged in so long."),
@@ -129,6 +136,7 @@ class Config:
     server_public_rate_burst: int
     server_proxies: int
     server_public_url: str
+    server_certificate_proxies: tuple[str, ...]
     server_secure_cookies: bool
     identity_desk_code_hours: int
     identity_resident_minutes: int
@@ -185,7 +193,7 @@ def make_config(folder: Path, tables: dict[str, Any], source: str = FILE) -> Con
     values["paths_keys"] = (folder / values["paths_keys"]).resolve()
     values["paths_spool"] = (folder / values["paths_spool"]).resolve()
     values["paths_contexts"] = (folder / values["paths_contexts"]).resolve()
-    for name in ("systems_enabled", "network_allowed_hosts"):
+    for name in ("systems_enabled", "server_certificate_proxies", "network_allowed_hosts"):
         if not all(isinstance(one, str) for one in values[name]):
             raise Invalid(f"{source}: {name.replace('_', '.', 1)} is a list of texts")
         values[name] = tuple(values[name])

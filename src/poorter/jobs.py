@@ -10,13 +10,14 @@ from contextlib import suppress
 
 from poorter.city.entity import Attribute, Entity
 from poorter.city.errors import CityError, Conflict, Denied
-from poorter.city.limits import IDEMPOTENCY_HOURS
+from poorter.city.limits import COMMIT_CHANGES_MAX, IDEMPOTENCY_HOURS
 from poorter.city.time import DAY_US, HOUR_US
 from poorter.gate.genesis import HISTORY, RUN
 from poorter.gate.permit import Permit
 from poorter.running import Running
-from poorter.store.contract import AppendLeaf, Change, DeleteRecord, Put
+from poorter.store.contract import AppendLeaf, Change, DeleteRecord, Put, PutRecord
 from poorter.store.history.report import Round
+from poorter.store.paging import every_record
 from poorter.systems.shape import Indicator, Job, System
 
 log = logging.getLogger(__name__)
@@ -50,6 +51,7 @@ class Jobs:
         self._every(OUTCOMES_S, "outcomes", lambda: _measured(running))
         self._every(CLEANING_S, "cleaning", lambda: forget_answers(running))
         self._every(CLEANING_S, "logins", lambda: forget_logins(running))
+        self._every(CLEANING_S, "used keys", lambda: note_used(running))
         self._every(CLEANING_S, "retention", running.people.erasing.expire)
         self._every(COMPACTION_S, "history", lambda: compact(running))
         self._every(INDICATORS_S, "indicators", lambda: measure_indicators(running))
@@ -131,12 +133,28 @@ async def forget_logins(running: Running) -> None:
     over = [
         DeleteRecord(kind, record.id)
         for kind in LOGINS
-        for record in running.store.records(reading, kind)
+        for record in every_record(running.store, reading, kind)
         if record.doc["until_us"] <= now_us
     ]
-    if over:
+    for start in range(0, len(over), COMMIT_CHANGES_MAX):
         permit = running.gate.permit("internal:identity", RUN, "administer")
-        await running.store.commit_async(permit, Change(tuple(over)))
+        change = Change(tuple(over[start : start + COMMIT_CHANGES_MAX]))
+        await running.store.commit_async(permit, change)
+
+
+async def note_used(running: Running) -> None:
+    """Write down when keys were last used, to the hour: enough to find those nobody needs."""
+    used = running.credentials.take_used()
+    reading = running.gate.permit("internal:identity", RUN, "read")
+    for record in every_record(running.store, reading, "credential") if used else ():
+        hour_us = used.get(record.id, 0) // HOUR_US * HOUR_US
+        if hour_us <= (record.doc.get("used_us") or 0):
+            continue
+        doc = record.doc | {"used_us": hour_us}
+        permit = running.gate.permit("internal:identity", RUN, "administer")
+        change = Change((PutRecord("credential", record.id, doc, record.version),))
+        with suppress(Conflict):  # it is being replaced or revoked: that counts more
+            await running.store.commit_async(permit, change)
 
 
 async def compact(running: Running) -> Round:

@@ -43,6 +43,7 @@ from poorter.standards.openid4vp.status import Statuses
 from poorter.standards.witnessing.collecting import Collecting
 from poorter.store.contract import Store
 from poorter.store.insight import Insight
+from poorter.store.paging import every_record
 from poorter.store.policy import PolicyStore
 from poorter.store.recording import Recorder
 from poorter.store.sqlite import open_store
@@ -136,7 +137,7 @@ class Running:
     def load_credentials(self) -> None:
         """Take the keys of apps from the store: after start, and when one was made or revoked."""
         permit = self.gate.permit("internal:identity", RUN, "read")
-        records = self.store.records(permit, "credential")
+        records = every_record(self.store, permit, "credential")
         self.credentials.replace(Credential.from_doc(r.id, r.doc) for r in records)
 
     def close(self) -> None:

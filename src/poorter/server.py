@@ -59,6 +59,7 @@ def make_app(running: Running) -> ASGIApp:
         Rates(config.server_rate_per_second, config.server_rate_burst),
         Rates(config.server_public_rate_per_second, config.server_public_rate_burst),
         running.clock,
+        config.server_certificate_proxies,
     )
     contexts = Contexts(
         running.store, running.gate, running.outgoing, config.paths_contexts, running.clock

@@ -21,7 +21,7 @@ from poorter.gate.policy import Grant, Processor, Vote
 from poorter.identity.keys import rotate_key
 from poorter.identity.passwords import NO_PASSWORD, hash_password
 from poorter.identity.sessions import Officer
-from poorter.offices.keys import make_key, revoke_key
+from poorter.offices.keys import make_certificate, make_key, replace_key, revoke_key
 from poorter.offices.people import check_login
 from poorter.offices.record import officer_of, write
 from poorter.running import Running, open_city
@@ -150,6 +150,30 @@ def key(arguments: argparse.Namespace) -> int:
             running, arguments.processor, arguments.purpose, arguments.days, BY
         )
         print(f"{secret}   (shown once)")
+
+    return with_city(arguments, work)
+
+
+def renew(arguments: argparse.Namespace) -> int:
+    """A new key in place of one, shown once."""
+
+    async def work(running: Running) -> None:
+        _, secret = await replace_key(running, arguments.id, arguments.overlap_days, BY)
+        print(f"{secret}   (shown once; the old key works {arguments.overlap_days} days longer)")
+
+    return with_city(arguments, work)
+
+
+def certificate(arguments: argparse.Namespace) -> int:
+    """Register a client certificate."""
+    try:
+        pem = arguments.file.read_text("ascii")
+    except (OSError, UnicodeDecodeError) as wrong:
+        raise Invalid(f"{arguments.file}: {type(wrong).__name__}") from None
+
+    async def work(running: Running) -> None:
+        kept = await make_certificate(running, arguments.processor, arguments.purpose, pem, BY)
+        print(f"{kept.id} is registered; take it back with: poorter revoke {kept.id}")
 
     return with_city(arguments, work)
 

@@ -97,7 +97,16 @@ def _govern_verbs(verbs: Verbs) -> None:
     key.add_argument("processor", help="who gets it; must be in the policy")
     key.add_argument("purpose", help="the one purpose it is for")
     key.add_argument("--days", type=int, default=365, help="valid so long")
-    revoke = _verb(verbs, "revoke", "Take a key back.", govern.revoke)
+    renew = _verb(verbs, "renew", "A new key in place of one; both work for a while.", govern.renew)
+    renew.add_argument("id", help="the part of the old key between the underscores")
+    renew.add_argument("--overlap-days", type=int, default=7, help="the old one works so long (7)")
+    certificate = _verb(
+        verbs, "certificate", "Register an app's client certificate.", govern.certificate
+    )
+    certificate.add_argument("processor", help="whose it is; must be in the policy")
+    certificate.add_argument("purpose", help="the one purpose it is for")
+    certificate.add_argument("file", type=Path, help="the certificate, PEM")
+    revoke = _verb(verbs, "revoke", "Take a key or certificate back.", govern.revoke)
     revoke.add_argument("id", help="the part of the key between the underscores")
     grant = _verb(verbs, "grant", "Let a processor do something with a dataset.", govern.grant)
     grant.add_argument("processor", help="new or known")

@@ -13,6 +13,7 @@ from poorter.ledger.leaf import make_line
 from poorter.ledger.tracing import new_trace
 from poorter.running import Running
 from poorter.store.contract import AppendLeaf, Change, Op, Record
+from poorter.store.paging import every_record
 
 OWN = "internal:identity"
 #: the dataset of what is kept of residents' logins
@@ -59,13 +60,7 @@ async def write(
 
 def all_records(running: Running, kind: str) -> list[Record]:
     """All records of a kind, page by page."""
-    found: list[Record] = []
-    while True:
-        after = found[-1].id if found else None
-        page = running.store.records(reading(running), kind, after=after)
-        found += page
-        if len(page) < 1000:
-            return found
+    return list(every_record(running.store, reading(running), kind))
 
 
 def officer_of(running: Running, name: str) -> Officer:

@@ -32,6 +32,20 @@ async def keys(visit: Visit) -> Response:
     if fields.get("act") == "revoke":
         await keeping.revoke_key(visit.running, fields.get("id", ""), session.officer)
         return visit.redirect("control/keys")
+    if fields.get("act") == "replace":
+        _, secret = await keeping.replace_key(
+            visit.running, fields.get("id", ""), keeping.OVERLAP_DAYS, session.officer
+        )
+        return _keys(visit, secret)
+    if fields.get("act") == "certificate":
+        await keeping.make_certificate(
+            visit.running,
+            fields.get("processor", ""),
+            fields.get("purpose", ""),
+            fields.get("pem", ""),
+            session.officer,
+        )
+        return visit.redirect("control/keys")
     _, secret = await keeping.make_key(
         visit.running,
         fields.get("processor", ""),
@@ -50,6 +64,7 @@ def _keys(visit: Visit, secret: str | None) -> Response:
         secret=secret,
         processors=[one for one in who if not one.startswith(keeping.WITHOUT_KEY)],
         purposes=visit.running.gate.policy.purposes,
+        overlap=keeping.OVERLAP_DAYS,
     )
 
 
