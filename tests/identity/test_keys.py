@@ -3,10 +3,18 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from poorter.city.errors import Invalid, Unavailable
-from poorter.identity.keys import load_key, make_keys, read_ring, read_secret, rotate_key
+from poorter.identity.keys import (
+    add_missing_keys,
+    load_key,
+    make_keys,
+    read_ring,
+    read_secret,
+    rotate_key,
+)
 
 
 def test_keys_are_made_once_and_sign_in_both_ways(tmp_path: Path) -> None:
@@ -14,7 +22,7 @@ def test_keys_are_made_once_and_sign_in_both_ways(tmp_path: Path) -> None:
     make_keys(folder, "example.org/city", 5)
     with pytest.raises(Invalid):
         make_keys(folder, "example.org/city", 5)
-    for use in ("ledger", "policy"):
+    for use in ("ledger", "policy", "letters"):
         key = load_key(folder, use)
         classic, quantum = key.sign(b"words")
         public = key.public()
@@ -38,6 +46,17 @@ def test_a_rotated_key_signs_and_the_old_one_still_verifies(tmp_path: Path) -> N
     assert [public.verify(signed, b"before") for public in ring] == [True, False]
     assert [e.until_us for e in read_ring(folder) if e.use == "ledger"] == [9, None]
     assert len(list(folder.glob("ledger-*.key"))) == 1
+
+
+def test_a_city_from_before_gets_the_keys_that_came_since(tmp_path: Path) -> None:
+    folder = tmp_path / "keys"
+    make_keys(folder, "o", 5)
+    ring = [entry for entry in read_ring(folder) if entry.use != "letters"]
+    (folder / "ring.json").write_bytes(msgspec.json.encode(ring))
+    add_missing_keys(folder, "o", 9)
+    add_missing_keys(folder, "o", 10)
+    assert [(e.use, e.since_us) for e in read_ring(folder)][-1] == ("letters", 9)
+    load_key(folder, "letters")
 
 
 def test_a_key_that_others_can_read_is_refused(tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from poorter.city.clock import ManualClock
-from poorter.city.errors import Invalid, Unauthenticated
-from poorter.identity.keys import kept_secret, make_keys
+from poorter.city.errors import Invalid, Unauthenticated, Unavailable
+from poorter.identity.keys import kept_secret, look_over, make_keys
 from poorter.identity.paper import new_code, read_code, spelled
 from poorter.identity.persons import Persons, check_bsn
 from poorter.identity.sealing import seal, unseal
@@ -50,8 +50,28 @@ def test_a_citizen_number_is_checked_and_never_repeated() -> None:
 def test_a_secret_is_made_once_and_private(tmp_path: Path) -> None:
     first = kept_secret(tmp_path, "one")
     assert kept_secret(tmp_path, "one") == first
-    assert [file.name for file in tmp_path.iterdir()] == ["one.secret"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["one.mark", "one.secret"]
     assert (tmp_path / "one.secret").stat().st_mode & 0o077 == 0
+
+
+def test_a_secret_that_is_gone_or_swapped_is_not_made_anew(tmp_path: Path) -> None:
+    make_keys(tmp_path, "city", 5)
+    tmp_path.chmod(0o700)
+    first = kept_secret(tmp_path, "persons")
+    assert look_over(tmp_path) == []
+    (tmp_path / "persons.secret").unlink()
+    with pytest.raises(Unavailable, match="gone"):
+        Persons(tmp_path).root("bsn", SOMEBODY)
+    assert look_over(tmp_path) == ["persons.secret is gone: put it back from the copy of the keys"]
+    (tmp_path / "persons.secret").write_bytes(bytes(32))
+    (tmp_path / "persons.secret").chmod(0o600)
+    with pytest.raises(Unavailable, match="not the one"):
+        kept_secret(tmp_path, "persons")
+    (tmp_path / "persons.secret").write_bytes(first)
+    assert kept_secret(tmp_path, "persons") == first
+    (tmp_path / "persons.secret").chmod(0o644)
+    next(tmp_path.glob("policy-*.key")).unlink()
+    assert len(look_over(tmp_path)) == 2
 
 
 def test_a_code_survives_how_people_type() -> None:

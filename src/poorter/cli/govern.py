@@ -14,11 +14,11 @@ from collections.abc import Awaitable, Callable
 from poorter.city.clock import SystemClock
 from poorter.city.errors import Invalid
 from poorter.city.text import Text
-from poorter.city.time import DAY_US
+from poorter.city.time import DAY_US, format_us
 from poorter.config import read_config
 from poorter.founding import add_systems
 from poorter.gate.policy import Grant, Processor, Vote
-from poorter.identity.keys import rotate_key
+from poorter.identity.keys import look_over, read_ring, rotate_key
 from poorter.identity.passwords import NO_PASSWORD, hash_password
 from poorter.identity.sessions import Officer
 from poorter.offices.keys import make_certificate, make_key, replace_key, revoke_key
@@ -201,6 +201,17 @@ def rotate(arguments: argparse.Namespace) -> int:
         with_city(arguments, work)
     print(f"{entry.name} signs for {arguments.use} from now on; the old key still verifies")
     return 0
+
+
+def keys(arguments: argparse.Namespace) -> int:
+    """The city's own keys, their days, and what is wrong with them."""
+    config = read_config(arguments.city)
+    for entry in read_ring(config.paths_keys):
+        until = "in use" if entry.until_us is None else f"retired {format_us(entry.until_us)}"
+        print(f"{entry.use}: since {format_us(entry.since_us)}, {until}")
+    wrong = look_over(config.paths_keys)
+    print("\n".join(wrong) or "all there, and private")
+    return 1 if wrong else 0
 
 
 def systems(arguments: argparse.Namespace) -> int:

@@ -125,6 +125,7 @@ def _govern_verbs(verbs: Verbs) -> None:
         verbs, "systems", "Bring the policy up to systems.enabled in city.toml.", govern.systems
     )
     systems.add_argument("--approved-by", **approved)
+    _verb(verbs, "keys", "The city's own keys, their days, and what is wrong.", govern.keys)
     rotate = _verb(verbs, "rotate", "Replace a signing key by a new one.", govern.rotate)
     rotate.add_argument("use", choices=list(USES), help="which of the keys")
 

@@ -7,6 +7,7 @@ stays in the ring, so that old checkpoints still verify, and says until which tr
 
 from __future__ import annotations
 
+import hmac
 import os
 import stat
 from contextlib import suppress
@@ -183,12 +184,42 @@ def read_secret(file: Path) -> bytes:
 
 
 def kept_secret(folder: Path, name: str) -> bytes:
-    """A secret of the city's own, made when it is first needed: 32 bytes in `name`.secret."""
-    file = folder / f"{name}.secret"
+    """A secret of the city's own, made when it is first needed: 32 bytes in `name`.secret.
+
+    Beside it stays a mark. Raises Unavailable when the secret is gone or another one: made anew, it
+    would name everybody otherwise, and nobody would notice.
+    """
+    file, mark = folder / f"{name}.secret", folder / f"{name}.mark"
     if not file.exists():
+        if mark.exists():
+            raise Unavailable(f"{file.name} is gone: put it back from the copy of the keys")
         with suppress(FileExistsError):  # another process was first: theirs counts
             _write_secret(file, os.urandom(SEED_BYTES))
-    return read_secret(file)
+    secret = read_secret(file)
+    fitting = hmac.digest(secret, b"mark", "sha256").hex()
+    if not mark.exists():
+        with suppress(FileExistsError):
+            _write_secret(mark, fitting.encode())
+    if not hmac.compare_digest(read_secret(mark), fitting.encode()):
+        raise Unavailable(f"{file.name} is not the one it was: put it back from the copy")
+    return secret
+
+
+def look_over(folder: Path) -> list[str]:
+    """What is wrong with a folder of keys, in words; nothing when all is well."""
+    wrong = []
+    for entry in read_ring(folder):
+        if entry.until_us is None and not _file(folder, entry).exists():
+            wrong.append(f"the private half of {entry.use} is gone: rotate it")
+    for file in sorted(folder.iterdir()):
+        private = file.suffix in (".key", ".secret", ".mark") or file.name == "pepper"
+        if private and stat.S_IMODE(file.stat().st_mode) & 0o077:
+            wrong.append(f"{file.name} can be read by others: chmod 600 it")
+        if file.suffix == ".mark" and not file.with_suffix(".secret").exists():
+            wrong.append(f"{file.stem}.secret is gone: put it back from the copy of the keys")
+    if stat.S_IMODE(folder.stat().st_mode) & 0o077:
+        wrong.append(f"{folder.name} can be entered by others: chmod 700 it")
+    return wrong
 
 
 def _make(folder: Path, use: str, origin: str, now_us: int) -> RingEntry:

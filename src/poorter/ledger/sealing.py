@@ -93,6 +93,7 @@ class LineKeys:
             if month is not None and month < first:
                 self._months.pop(month, None)
                 file.unlink()
+                file.with_suffix(".mark").unlink(missing_ok=True)
                 gone.append(file.stem)
         return gone
 
