@@ -69,7 +69,13 @@ SETTINGS: tuple[Setting, ...] = (
         [],
         "Addresses of proxies that check client certificates and pass them on in Client-Cert.",
     ),
-    Setting("server", "secure_cookies", bool, False, "Cookies only over https; set it behind TLS."),
+    Setting(
+        "server",
+        "secure_cookies",
+        bool,
+        False,
+        "Cookies only over https; so too when public_url is https.",
+    ),
     Setting("identity", "desk_code_hours", int, 72, "A login code from the desk is valid so long."),
     Setting("identity", "resident_minutes", int, 60, "A resident is logged in so long."),
     Setting("server", "log", str, "text", "Log lines as text for people, or json."),
@@ -157,6 +163,11 @@ class Config:
     def url(self) -> str:
         """Where people find the city, without a slash at the end. Never what a request says."""
         return self.server_public_url or f"http://{self.server_host}:{self.server_port}"
+
+    @property
+    def has_secure_cookies(self) -> bool:
+        """Whether cookies go over https only: when said so, or when the city is found there."""
+        return self.server_secure_cookies or self.url.startswith("https:")
 
 
 def read_config(folder: Path) -> Config:

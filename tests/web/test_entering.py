@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tests.founded import founded
 from tests.web.test_offices import another, code, leaves
 from tests.web.test_pages import browsing, check_html, hidden, log_in
 
@@ -219,6 +220,17 @@ def test_a_session_is_new_at_each_login_ends_and_is_no_staff_session(tmp_path: P
             await forget_logins(running)
             permit = running.gate.permit("internal:identity", RUN, "read")
             assert running.store.records(permit, "resident-session") == []
+
+    asyncio.run(run())
+
+
+def test_cookies_go_over_https_only_where_the_city_is_found_there(tmp_path: Path) -> None:
+    async def run() -> None:
+        clock = ManualClock()
+        found = {"server.public_url": "https://city.example"}
+        async with founded(tmp_path, clock, more=found) as running, visitor(running) as client:
+            for path in ("/nl/enter", "/nl/login"):
+                assert "Secure" in (await client.get(path)).headers["set-cookie"]
 
     asyncio.run(run())
 

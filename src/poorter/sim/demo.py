@@ -10,6 +10,8 @@ from pathlib import Path
 from poorter.city.clock import SystemClock
 from poorter.config import FILE, Config, read_config
 from poorter.founding import found_city
+from poorter.identity.paper import spelled
+from poorter.offices.letters import give_code
 from poorter.running import Running
 from poorter.server import serve
 from poorter.sim.badges import issue_badges
@@ -53,6 +55,8 @@ async def _run(config: Config, seed: int, say: Callable[[str], None]) -> None:
         say(f"  staff         {' or '.join(OFFICERS)}, password {PASSWORD}")
         await appoint(running)
         say(f"                or {' or '.join(APPOINTED)} at the example login service")
+        letter = spelled(await give_code(running, "letter", "street", OFFICERS[0]))
+        say(f"  a letter      carries {letter}: is it the city's? {config.url}/nl/check")
         for resident, code in await hand_out(running, OFFICERS[0]):
             say(f"  {resident.name}: comes in once at {config.url}/nl/enter with {code}")
 

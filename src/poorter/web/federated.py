@@ -8,13 +8,13 @@ import logging
 
 from starlette.responses import JSONResponse, Response
 
-from poorter.city.errors import CityError, Invalid, NotFound
+from poorter.city.errors import CityError, Invalid, NotFound, Unavailable
 from poorter.city.text import Text
 from poorter.identity.jose import BadToken
 from poorter.identity.services import MY_DATA
 from poorter.identity.sessions import COOKIE, SESSION_HOURS_MAX
 from poorter.offices import federated
-from poorter.standards.oidc.client import RelyingParty
+from poorter.standards.oidc.client import AWAY, RelyingParty
 from poorter.web.entering import ONWARDS, enter_form, let_in
 from poorter.web.page import Visit
 from poorter.web.staff import login_form
@@ -32,9 +32,14 @@ async def begin(visit: Visit) -> Response:
     if party.provider.audience == "residents":
         service = visit.running.services.get(query.get("for", ""), MY_DATA)
     to = query.get("to", "")
-    address, cookie = await federated.begin_try(
-        visit.running, party, visit.language, service, to if ONWARDS.match(to) else ""
-    )
+    onwards = to if ONWARDS.match(to) else ""
+    try:
+        address, cookie = await federated.begin_try(
+            visit.running, party, visit.language, service, onwards
+        )
+    except BadToken as wrong:  # what it publishes of its keys is none
+        log.warning("login at %s can't begin: %s", party.provider.name, wrong.reason)
+        raise Unavailable(AWAY) from None
     page = visit.away(address)
     visit.set_cookie(page, TRY_COOKIE, cookie, federated.TRY_MINUTES * 60)
     return page
@@ -72,7 +77,7 @@ async def back(visit: Visit) -> Response:
 async def logout(visit: Visit) -> Response:
     """The issuer ends what it began (OIDC Back-Channel Logout 1.0)."""
     party = _party(visit)
-    visit.take_login()
+    visit.take_logout()
     headers = {"cache-control": "no-store"}
     try:
         text = (await visit.form()).get("logout_token", "")

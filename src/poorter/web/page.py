@@ -214,7 +214,7 @@ class Visit:
             path="/",
             httponly=True,
             samesite="lax",
-            secure=self.running.config.server_secure_cookies,
+            secure=self.running.config.has_secure_cookies,
         )
 
     async def form(self, limit: int = FORM_BYTES_MAX) -> dict[str, str]:
@@ -256,6 +256,10 @@ class Visit:
     def take_login(self) -> None:
         """Let one more login elsewhere begin or end. Raises TooMany."""
         self.pages.logins.take(self.address, self.speech.now_us)
+        self.pages.all_logins.take("all", self.speech.now_us)
+
+    def take_logout(self) -> None:
+        """Let one more message of an issuer in: it speaks for many from one address."""
         self.pages.all_logins.take("all", self.speech.now_us)
 
     def providers(self, audience: str) -> list[Provider]:

@@ -43,7 +43,8 @@ DISCOVERY = "/.well-known/openid-configuration"
 DOCUMENT_BYTES_MAX = 256 * 1024
 CODE_CHARS_MAX = 2048
 TIMEOUT_S = 5.0
-_AWAY = Text(
+#: said when an issuer can't be reached, or is not what it should be
+AWAY = Text(
     "deze manier van inloggen werkt nu niet: probeer een andere, of later nog eens",
     "this way to log in does not work now: try another one, or later",
 )
@@ -190,12 +191,12 @@ class RelyingParty:
         found = await self._document(issuer.rstrip("/") + DISCOVERY)
         if found.get("issuer") != issuer:
             log.warning("provider %s names itself otherwise than its setting", self.provider.name)
-            raise Unavailable(_AWAY)
+            raise Unavailable(AWAY)
         places = [found.get(f"{one}") for one in ("authorization_endpoint", "token_endpoint")]
         places.append(found.get("jwks_uri"))
         if not all(isinstance(one, str) and self._is_safe(one) for one in places):
             log.warning("provider %s has endpoints that are not https", self.provider.name)
-            raise Unavailable(_AWAY)
+            raise Unavailable(AWAY)
         keys = read_keys(await self._document(places[2]), self.provider.algorithms)
         says = found.get("authorization_response_iss_parameter_supported") is True
         self._metadata = _Metadata(
@@ -218,7 +219,7 @@ class RelyingParty:
         except (msgspec.DecodeError, UnicodeDecodeError):
             found = None
         if not isinstance(found, dict):
-            raise Unavailable(_AWAY)
+            raise Unavailable(AWAY)
         return found
 
     async def _send(self, method: str, url: str, headers: dict[str, str], body: bytes) -> Reply:
@@ -228,7 +229,7 @@ class RelyingParty:
             )
         except CityError as wrong:
             log.warning("provider %s: %s", self.provider.name, type(wrong).__name__)
-            raise Unavailable(_AWAY) from None
+            raise Unavailable(AWAY) from None
 
 
 def challenge(verifier: str) -> str:
