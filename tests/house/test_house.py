@@ -1,13 +1,19 @@
 # SPDX-License-Identifier: EUPL-1.2
 """The house rules hold, and the reference pages say what the code says."""
 
+import importlib.util
+import itertools
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 from tools import reference, tidy
 
+from poorter.cli.parser import build_parser
+
 ROOT = Path(__file__).parent.parent.parent
+SHELL = {"|", "||", "&&", "&", ";", ">", "<", ">>"}
 
 
 def test_tidy() -> None:
@@ -65,3 +71,20 @@ def test_the_picture_of_the_architecture_is_the_one_that_is_held() -> None:
     named = set(re.findall(r"`([a-z_]+/[a-z_/]+\.py|tests/[a-z_/.]+)`", page))
     missing = [n for n in named if not ((ROOT / "src/poorter" / n).exists() or (ROOT / n).exists())]
     assert missing == [], "files that the essay names are there"
+
+
+def test_commands_on_every_page_are_ones_that_there_are() -> None:
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    seen = 0
+    for page in pages:
+        for block in re.findall(r"```sh[^\n]*\n(.*?)```", page.read_text("utf-8"), re.S):
+            for line in block.replace("\\\n", " ").splitlines():
+                words = shlex.split(line.replace("$PORT", "8000"), comments=True)
+                if words[:1] in (["poorter"], [".venv/bin/poorter"]):
+                    own = itertools.takewhile(lambda word: word not in SHELL, words[1:])
+                    build_parser().parse_args(list(own))  # ends the test where it can't
+                    seen += 1
+                elif words[1:3] == ["-m", "poorter"] or line.startswith("python -m poorter."):
+                    assert importlib.util.find_spec(words[2]), (page.name, line)
+                    seen += 1
+    assert seen > 10
