@@ -160,6 +160,7 @@ def federate(running: Running, contexts: Contexts) -> Federation:
         contexts,
         running.outgoing,
         alias_of(running.config.city_id, key.ed25519),
+        running.pepper,
         running.config.federation_strict,
     )
 

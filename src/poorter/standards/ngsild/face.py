@@ -23,6 +23,7 @@ from poorter.standards.http.asking import Asking
 from poorter.standards.ngsild.context import CORE, CORE_URL, Context
 from poorter.standards.ngsild.contexts import PATH, Contexts
 from poorter.standards.ngsild.problem import Misplaced, NoSuchForm, NoSuchMedia
+from poorter.standards.ngsild.sources.maps import Maps
 from poorter.store.contract import Change, Committed, Op, Store, StoredEntity
 from poorter.store.recording import Recorder
 
@@ -99,6 +100,7 @@ class Face:
         self.recorder = recorder
         self.engine: Engine | None = None
         self.federation: Federation | None = None
+        self.maps = Maps(clock)
 
     def permit(self, request: Request, action: Action) -> tuple[Caller, Permit]:
         """Who asks and what they may. Raises Unauthenticated, TooMany, Denied."""

@@ -27,14 +27,16 @@ class Federation:
         contexts: Contexts,
         outgoing: Outgoing,
         alias: str,
+        pepper: bytes,
         strict: bool = True,
     ) -> None:
-        self.registry = Registry(store, gate, clock, contexts)
+        self.registry = Registry(store, gate, clock, contexts, pepper)
         self.watching = Watching(store, gate, clock, contexts, Sender(outgoing))
         self.watching.follow(self.registry)
         self.outgoing = outgoing
         self.contexts = contexts
         self.alias = alias
+        self.began_us = clock.now_us()
         self.strict = strict
 
     async def start(self) -> None:

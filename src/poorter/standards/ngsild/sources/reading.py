@@ -26,6 +26,7 @@ from poorter.standards.ngsild.projection import parse_projection
 from poorter.standards.ngsild.selecting import from_body, parse_which
 from poorter.standards.ngsild.sources.asking import ASKED_MAX, Fault, Way, all_within, warning
 from poorter.standards.ngsild.sources.held import hold
+from poorter.standards.ngsild.sources.maps import HERE
 from poorter.standards.ngsild.sources.matching import Sought, fitting, names_in_condition
 from poorter.standards.ngsild.sources.model import Registration
 from poorter.standards.ngsild.sources.overlay import Overlay
@@ -91,9 +92,7 @@ async def query(face: Face, request: Request) -> Answer:
         return await consumption.query(face, request)
     context = await face.context(request)
     asked = parse_which(given, context)
-    question = Question(
-        asked, given, context, names=_wanted(given, context, asked), split=_split(given)
-    )
+    question = question_of(asked, given, context)
     return await _over(
         face, request, permit, context, question, lambda f: consumption.query(f, request)
     )
@@ -119,7 +118,8 @@ async def query_by_post(face: Face, request: Request) -> Answer:
 
 
 def _split(given: Mapping[str, str]) -> bool:
-    return flag(given, "splitEntities")
+    """Parts of an entity are expected anywhere, unless the caller says that none is split."""
+    return "splitEntities" not in given or flag(given, "splitEntities")
 
 
 def _wanted(given: Mapping[str, str], context: Context, asked: Query) -> frozenset[str]:
@@ -144,11 +144,36 @@ async def _over(
     answer: Callable[[Face], Awaitable[Answer]],
 ) -> Answer:
     """The answer of the local handler, with what sources gave laid over the store."""
+    gathered = await gather(face, request, permit, context, question)
+    if gathered.face is face:
+        return await answer(face)
+    try:
+        given = await answer(gathered.face)
+    except CityError as error:
+        given = problem_answer(error)
+    return replace(given, headers=(*given.headers, *gathered.warnings))
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """A face that sees what sources gave, who gave what of which entity, and what went wrong."""
+
+    face: Face
+    by: dict[str, tuple[str, ...]]
+    warnings: tuple[tuple[bytes, bytes], ...]
+
+
+async def gather(
+    face: Face, request: Request, permit: Permit, context: Context, question: Question
+) -> Gathered:
+    """Ask all sources that may have some of it; the same face where there are none."""
+    if face.federation is None or not face.sources.registry.any:
+        return Gathered(face, {}, ())
     way = Way(face.sources, request, context)
     operations = _QUERIES if question.urn is None else _QUERIES | {"retrieveEntity"}
-    shares = shares_of(face, permit, question, operations)
+    shares = [] if flag(question.params, "local") else shares_of(face, permit, question, operations)
     if not shares:
-        return await answer(face)
+        return Gathered(face, {}, ())
     if question.params.get("orderBy"):  # 4.23.1: of a single broker only
         raise Invalid("what comes from several sources has no order: leave it out, or local=true")
     question = replace(question, split=question.split or any(one.names for one in shares))
@@ -164,14 +189,16 @@ async def _over(
         for one in shares[ASKED_MAX:]
     ]
     parts = [(one, _apart(result)[0]) for one, result in zip(asked, results, strict=True)]
-    found = _together(face, permit, parts)
+    found, by = _together(face, permit, parts)
     over = copy.copy(face)
     over.store = cast(Store, Overlay(face.store, found))  # it hands on what it hasn't of its own
-    try:
-        given = await answer(over)
-    except CityError as error:
-        given = problem_answer(error)
-    return replace(given, headers=(*given.headers, *warnings))
+    return Gathered(over, by, tuple(warnings))
+
+
+def question_of(asked: Query, given: Mapping[str, str], context: Context) -> Question:
+    """A query by URL as a question to sources."""
+    wanted = _wanted(given, context, asked)
+    return Question(asked, given, context, names=wanted, split=_split(given))
 
 
 def _apart(result: Any) -> tuple[list[Received], list[Fault]]:
@@ -447,14 +474,16 @@ async def _context_of(face: Face, doc: Any, reply: Reply, spoken: Context) -> Co
 
 def _together(
     face: Face, permit: Permit, parts: Iterable[tuple[Share, list[Received]]]
-) -> dict[str, StoredEntity]:
-    """Entities that sources have a part in, each with what is here."""
+) -> tuple[dict[str, StoredEntity], dict[str, tuple[str, ...]]]:
+    """Entities that sources have a part in, each with what is here; and who has a part."""
     main: dict[str, list[Received]] = {}
     auxiliary: dict[str, list[Received]] = {}
+    by: dict[str, list[str]] = {}
     for share, received in parts:
         into = auxiliary if share.registration.mode == "auxiliary" else main
         for one in received:
             into.setdefault(one.urn, []).append(one)
+            by.setdefault(one.urn, []).append(share.registration.id)
     found: dict[str, StoredEntity] = {}
     now_us = face.clock.now_us()
     for urn in main.keys() | auxiliary.keys():
@@ -462,8 +491,9 @@ def _together(
         try:
             stored = face.store.entity(permit, urn)
             here.append(from_here(stored, face.store.decode(stored).attributes))
+            by[urn].insert(0, HERE)
         except NotFound:
             pass
         # the newest word counts; where nothing tells which that is, what is here stands
         found[urn] = merged([*here, *main.get(urn, [])], auxiliary.get(urn, []), now_us)
-    return found
+    return found, {urn: tuple(ids) for urn, ids in by.items()}
