@@ -59,7 +59,7 @@ async def _made(
 ) -> tuple[Gathered, EntityMap]:
     lasts_us = lifetime_us(given["entityMapLifetime"]) if "entityMapLifetime" in given else None
     asked = parse_which(given, context)
-    over = await gather(face, request, permit, context, question_of(asked, given, context))
+    over = await gather(face, request, permit, context, question_of(face, asked, given, context))
     found = _all(over.face.store, permit, asked)
     ids = {urn: over.by.get(urn, (HERE,)) for urn in found}
     return over, face.maps.make(caller, ids, lasts_us or LIFETIME_US)
@@ -117,7 +117,7 @@ async def _paged(
     if given.get("orderBy"):
         raise Invalid("an entity map has an order of its own: leave orderBy out")
     asked = parse_which(given, context)
-    over = await gather(face, held, permit, context, question_of(asked, given, context))
+    over = await gather(face, held, permit, context, question_of(face, asked, given, context))
     ids = sorted(known.ids)
     matching: list[str] = []
     for start in range(0, len(ids), _IDS_AT_ONCE):

@@ -92,7 +92,7 @@ async def query(face: Face, request: Request) -> Answer:
         return await consumption.query(face, request)
     context = await face.context(request)
     asked = parse_which(given, context)
-    question = question_of(asked, given, context)
+    question = question_of(face, asked, given, context)
     return await _over(
         face, request, permit, context, question, lambda f: consumption.query(f, request)
     )
@@ -110,16 +110,18 @@ async def query_by_post(face: Face, request: Request) -> Answer:
     given = {**in_url, **given}
     asked = parse_which(given, context, selectors)
     question = Question(
-        asked, given, context, None, True, _wanted(given, context, asked), _split(given)
+        asked, given, context, None, True, _wanted(given, context, asked), _split(face, given)
     )
     return await _over(
         face, held, permit, context, question, lambda f: consumption.query_by_post(f, held)
     )
 
 
-def _split(given: Mapping[str, str]) -> bool:
-    """Parts of an entity are expected anywhere, unless the caller says that none is split."""
-    return "splitEntities" not in given or flag(given, "splitEntities")
+def _split(face: Face, given: Mapping[str, str]) -> bool:
+    """Whether parts of one entity may lie in several places: the caller says, else the city."""
+    if "splitEntities" in given:
+        return flag(given, "splitEntities")
+    return face.federation is None or face.federation.split
 
 
 def _wanted(given: Mapping[str, str], context: Context, asked: Query) -> frozenset[str]:
@@ -195,10 +197,10 @@ async def gather(
     return Gathered(over, by, tuple(warnings))
 
 
-def question_of(asked: Query, given: Mapping[str, str], context: Context) -> Question:
+def question_of(face: Face, asked: Query, given: Mapping[str, str], context: Context) -> Question:
     """A query by URL as a question to sources."""
     wanted = _wanted(given, context, asked)
-    return Question(asked, given, context, names=wanted, split=_split(given))
+    return Question(asked, given, context, names=wanted, split=_split(face, given))
 
 
 def _apart(result: Any) -> tuple[list[Received], list[Fault]]:
