@@ -414,3 +414,35 @@ def test_a_tenant_is_refused_rather_than_mixed(tmp_path: Path) -> None:
                 assert there.asked[0][2]["Via"] == f"1.1 {alias}"
 
     asyncio.run(run())
+
+
+def test_a_permit_is_asked_again_after_waiting_for_a_source(tmp_path: Path) -> None:
+    async def run() -> None:
+        with source() as there:
+            clock = ManualClock()
+            async with hub(tmp_path, clock) as (running, client):
+                await client.post(f"{V1}/entities", json=lot(free=1))
+                await register(client, registration(there.url))
+                there.says("GET", f"/entities/{LOT}", 200, lot(price=2))
+                there.delay_s = 0.3
+
+                async def later() -> None:
+                    await asyncio.sleep(0.1)
+                    clock.forward_s(2)  # the lease runs out while the source thinks
+
+                got, _ = await asyncio.gather(client.get(f"{V1}/entities/{LOT}"), later())
+                assert {"free", "price"} <= set(got.json())
+
+                async def revoked() -> None:
+                    await asyncio.sleep(0.1)
+                    now_us = running.clock.now_us()
+                    over = Grant(
+                        "w", "public", "open-data", "context", ("write",), OFFICERS, until_us=now_us
+                    )
+                    await running.registry.put([over], "ada", "it is over")
+                    clock.forward_s(2)
+
+                less, _ = await asyncio.gather(client.get(f"{V1}/entities/{LOT}"), revoked())
+                assert "price" not in less.json()  # who registered it may not bring it any more
+
+    asyncio.run(run())

@@ -107,6 +107,10 @@ class Face:
         caller = self._asking.caller(request)
         return caller, self._gate.permit(caller.processor, caller.purpose, action)
 
+    def renewed(self, permit: Permit) -> Permit:
+        """The same permit as it is now, after waiting for others. Raises Denied."""
+        return self._gate.permit(permit.processor, permit.purpose, permit.action)
+
     async def commit(self, request: Request, caller: Caller, permit: Permit, *ops: Op) -> Committed:
         """Write, once per Idempotency-Key of a caller."""
         key = request.header(b"idempotency-key")

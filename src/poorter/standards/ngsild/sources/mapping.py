@@ -60,7 +60,7 @@ async def _made(
     lasts_us = lifetime_us(given["entityMapLifetime"]) if "entityMapLifetime" in given else None
     asked = parse_which(given, context)
     over = await gather(face, request, permit, context, question_of(face, asked, given, context))
-    found = _all(over.face.store, permit, asked)
+    found = _all(over.face.store, face.renewed(permit), asked)
     ids = {urn: over.by.get(urn, (HERE,)) for urn in found}
     return over, face.maps.make(caller, ids, lasts_us or LIFETIME_US)
 
@@ -119,6 +119,7 @@ async def _paged(
     asked = parse_which(given, context)
     over = await gather(face, held, permit, context, question_of(face, asked, given, context))
     ids = sorted(known.ids)
+    permit = face.renewed(permit)
     matching: list[str] = []
     for start in range(0, len(ids), _IDS_AT_ONCE):
         some = Only(over.face.store, tuple(ids[start : start + _IDS_AT_ONCE]))

@@ -64,7 +64,6 @@ class Share:
     """What of a question goes to one source: types and attributes, none for all."""
 
     registration: Registration
-    giving: Permit
     types: tuple[str, ...]
     names: frozenset[str]
 
@@ -191,7 +190,7 @@ async def gather(
         for one in shares[ASKED_MAX:]
     ]
     parts = [(one, _apart(result)[0]) for one, result in zip(asked, results, strict=True)]
-    found, by = _together(face, permit, parts)
+    found, by = _together(face, face.renewed(permit), parts)  # a lease is over by now
     over = copy.copy(face)
     over.store = cast(Store, Overlay(face.store, found))  # it hands on what it hasn't of its own
     return Gathered(over, by, tuple(warnings))
@@ -272,7 +271,7 @@ def narrow(
     if not wanted:
         # the question names no type, so it may be about a person
         hidden = [n for n, rule in permit.rules.items() if rule.personal and not _sees(seeing, n)]
-        return None if hidden else Share(registration, giving, (), names)
+        return None if hidden else Share(registration, (), names)
     kept: list[str] = []
     open_names: set[str] | None = set()
     for name in sorted(wanted):
@@ -288,7 +287,7 @@ def narrow(
         open_names = None if some is None or open_names is None else open_names | some
     if not kept or open_names == set():
         return None
-    return Share(registration, giving, tuple(kept), frozenset(open_names or ()))
+    return Share(registration, tuple(kept), frozenset(open_names or ()))
 
 
 def _sees(seeing: Permit | None, name: str) -> bool:
@@ -445,6 +444,9 @@ async def _read(
         return [], [Fault(199, "the request went in a circle", 508)]
     if reply.status != 200:
         return [], [Fault(299, f"it answers {reply.status}", reply.status)]
+    giving = face.sources.registry.may(share.registration)  # as it is after the wait
+    if giving is None:
+        return [], []
     now_us = face.clock.now_us()
     ids = frozenset((question.urn,)) if question.urn is not None else None
     found: list[Received] = []
@@ -457,7 +459,7 @@ async def _read(
             received = read_entity(one, context, now_us)
             if received is None:
                 continue
-            held = held_to(received, share.registration, share.giving, ids)
+            held = held_to(received, share.registration, giving, ids)
             if held is not None:
                 found.append(held)
     except CityError as wrong:
