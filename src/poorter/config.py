@@ -102,6 +102,14 @@ SETTINGS: tuple[Setting, ...] = (
         1000,
         "Instances of an entity in one temporal answer; more are paged over time (206).",
     ),
+    Setting(
+        "federation",
+        "split_entities",
+        bool,
+        True,
+        "Parts of one entity may lie in several cities, where a query does not say"
+        " (splitEntities); false: filters go along to sources, which is quicker.",
+    ),
     Setting("ledger", "origin", str, "", "Name of the ledger; empty: poorter.invalid/ and the id."),
     Setting("ledger", "lines_months", int, 60, "Months after which what a line said is erased."),
     Setting(
@@ -151,6 +159,7 @@ class Config:
     identity_wallets: tuple[Trusted, ...]
     network_allowed_hosts: tuple[str, ...]
     federation_strict: bool
+    federation_split_entities: bool
     history_recent_hours: int
     history_page_instances: int
     ledger_origin: str

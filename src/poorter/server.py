@@ -161,7 +161,9 @@ def federate(running: Running, contexts: Contexts) -> Federation:
         contexts,
         running.outgoing,
         alias_of(running.config.city_id, key.ed25519),
+        running.pepper,
         running.config.federation_strict,
+        running.config.federation_split_entities,
     )
 
 

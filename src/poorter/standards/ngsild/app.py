@@ -20,8 +20,8 @@ from poorter.standards.ngsild import (
     purge,
 )
 from poorter.standards.ngsild.face import Face
-from poorter.standards.ngsild.problem import NoSuchMethod, problem_answer
-from poorter.standards.ngsild.sources import batching, reading, writing
+from poorter.standards.ngsild.problem import NoSuchMethod, NoTenants, problem_answer
+from poorter.standards.ngsild.sources import batching, identity, mapping, reading, writing
 from poorter.standards.ngsild.sources import routes as sources
 from poorter.standards.ngsild.sources.watching import REGISTRATIONS
 from poorter.standards.ngsild.subscriptions.routes import ENTITIES as SUBSCRIPTIONS
@@ -76,6 +76,13 @@ ROUTES: dict[tuple[str, ...], dict[str, Handler]] = {
         "GET": sources.retrieve,
         "PATCH": sources.update,
         "DELETE": sources.delete,
+    },
+    ("info", "sourceIdentity"): {"GET": identity.source_identity},
+    ("entityMaps",): {"GET": mapping.create},
+    ("entityMaps", "{id}"): {
+        "GET": mapping.retrieve,
+        "PATCH": mapping.update,
+        "DELETE": mapping.delete,
     },
     ("csourceSubscriptions",): {"POST": REGISTRATIONS.create, "GET": REGISTRATIONS.query},
     ("csourceSubscriptions", "{id}"): {
@@ -156,8 +163,13 @@ class NgsiLd:
     async def _answer(self, request: Request) -> Answer:
         try:
             handler, variables = find(_raw_path(request.scope), request.method)
+            if request.header(b"ngsild-tenant") is not None:
+                # answered from the one city there is, it would mix what must stay apart
+                raise NoTenants("leave NGSILD-Tenant out: this city has no tenants")
             federation = self._face.federation
-            if federation is not None and federation.registry.any:
+            if handler is consumption.query and mapping.asked_for(request):
+                handler = mapping.query
+            elif federation is not None and federation.registry.any:
                 handler = SPREAD.get(handler, handler)
             return await handler(self._face, request, *variables)
         except CityError as error:

@@ -32,7 +32,8 @@ from poorter.store import contract as c
 
 BASE = "/ngsi-ld/v1"
 _PLAIN_FORM = Form()
-_QUERY = WHICH | PAGING | ORDER | FORM | {"splitEntities"}
+#: all that a query for entities may say in its URL
+QUERY = WHICH | PAGING | ORDER | FORM | {"splitEntities"}
 _IN_BODY = PAGING | {"options", "format", "sysAttrs", "geometryProperty", "local"}
 _BODY_FORM = frozenset(("join", "joinLevel", "containedBy", "lang", "pick", "omit", "datasetId"))
 
@@ -90,7 +91,7 @@ async def query(face: Face, request: Request) -> Answer:
     _, permit = face.permit(request, "read")
     context = await face.context(request)
     given = request.query()
-    check_names(given, _QUERY)
+    check_names(given, QUERY)
     return await _answer(face, request, permit, context, given, parse_selection(given, context))
 
 
@@ -117,7 +118,7 @@ async def _answer(
     selection: Selection,
 ) -> Answer:
     wanted = await face.wanted(request, context, geojson=True)
-    form = _form(given, context, wanted, _QUERY)
+    form = _form(given, context, wanted, QUERY)
     page, following = find(face, permit, selection)
     links = await _recorded(face, request, permit, page.entities, form)
     headers = list(wanted.headers)

@@ -23,6 +23,7 @@ from poorter.standards.http.asking import Asking
 from poorter.standards.ngsild.context import CORE, CORE_URL, Context
 from poorter.standards.ngsild.contexts import PATH, Contexts
 from poorter.standards.ngsild.problem import Misplaced, NoSuchForm, NoSuchMedia
+from poorter.standards.ngsild.sources.maps import Maps
 from poorter.store.contract import Change, Committed, Op, Store, StoredEntity
 from poorter.store.recording import Recorder
 
@@ -99,11 +100,16 @@ class Face:
         self.recorder = recorder
         self.engine: Engine | None = None
         self.federation: Federation | None = None
+        self.maps = Maps(clock)
 
     def permit(self, request: Request, action: Action) -> tuple[Caller, Permit]:
         """Who asks and what they may. Raises Unauthenticated, TooMany, Denied."""
         caller = self._asking.caller(request)
         return caller, self._gate.permit(caller.processor, caller.purpose, action)
+
+    def renewed(self, permit: Permit) -> Permit:
+        """The same permit as it is now, after waiting for others. Raises Denied."""
+        return self._gate.permit(permit.processor, permit.purpose, permit.action)
 
     async def commit(self, request: Request, caller: Caller, permit: Permit, *ops: Op) -> Committed:
         """Write, once per Idempotency-Key of a caller."""

@@ -58,6 +58,13 @@ class Loop(SourceFailed):
     title = "Loop detected"
 
 
+class NoTenants(Misplaced):
+    """A tenant is named, and there are none (4.14)."""
+
+    status = 501
+    title = "There are no tenants here"
+
+
 class NoSuchForm(Misplaced):
     """The answer can't be given in any form that the request accepts."""
 
@@ -81,6 +88,7 @@ class NoSuchMethod(Misplaced):
 
 _TYPES: tuple[tuple[type[CityError], str], ...] = (
     (ContextUnavailable, "LdContextNotAvailable"),
+    (NoTenants, "NoMultiTenantSupport"),
     (Misplaced, "InvalidRequest"),
     (TooLarge, "BadRequestData"),
     (Invalid, "BadRequestData"),

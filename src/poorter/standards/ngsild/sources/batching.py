@@ -215,5 +215,5 @@ def _answer(name: str, parts: Sorted, made: Sequence[str]) -> Answer:
         errors.append(shown)
     done = [urn for urn in parts.urns if urn not in failed]
     refused = {error["type"] for _, _, error in parts.errors} == {problem(Clash())["type"]}
-    status = 409 if refused and not done else 207
-    return json_answer({"success": done, "errors": errors}, status)
+    nothing = refused and not parts.batches and not parts.here
+    return json_answer({"success": done, "errors": errors}, 409 if nothing else 207)

@@ -17,7 +17,8 @@ from poorter.store.contract import Store
 
 class Federation:
     """Registrations, subscriptions to them, and the way out. `alias` tells this city from all
-    others in a Via header (CIM 009, 5.2.40). `strict`: what version 1.9.1 refuses is refused."""
+    others in a Via header (CIM 009, 5.2.40). `strict`: what version 1.9.1 refuses is refused.
+    `split`: parts of one entity may lie in several cities, where a request does not say."""
 
     def __init__(
         self,
@@ -27,15 +28,19 @@ class Federation:
         contexts: Contexts,
         outgoing: Outgoing,
         alias: str,
+        pepper: bytes,
         strict: bool = True,
+        split: bool = True,
     ) -> None:
-        self.registry = Registry(store, gate, clock, contexts)
+        self.registry = Registry(store, gate, clock, contexts, pepper)
         self.watching = Watching(store, gate, clock, contexts, Sender(outgoing))
         self.watching.follow(self.registry)
         self.outgoing = outgoing
         self.contexts = contexts
         self.alias = alias
+        self.began_us = clock.now_us()
         self.strict = strict
+        self.split = split
 
     async def start(self) -> None:
         """Take what was registered and subscribed from the store."""

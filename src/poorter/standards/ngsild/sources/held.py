@@ -32,6 +32,10 @@ class Held(Request):
             raise TooLarge(f"a body has at most {limit} bytes")
         return self._body
 
+    def with_params(self, params: dict[str, str]) -> Held:
+        """The same request with other parameters."""
+        return Held(self, self._body, params)
+
     def with_body(self, value: Any) -> Held:
         """The same request about something else."""
         return Held(self, msgspec.json.encode(value))

@@ -26,6 +26,7 @@ from poorter.standards.ngsild.projection import parse_projection
 from poorter.standards.ngsild.selecting import from_body, parse_which
 from poorter.standards.ngsild.sources.asking import ASKED_MAX, Fault, Way, all_within, warning
 from poorter.standards.ngsild.sources.held import hold
+from poorter.standards.ngsild.sources.maps import HERE
 from poorter.standards.ngsild.sources.matching import Sought, fitting, names_in_condition
 from poorter.standards.ngsild.sources.model import Registration
 from poorter.standards.ngsild.sources.overlay import Overlay
@@ -63,7 +64,6 @@ class Share:
     """What of a question goes to one source: types and attributes, none for all."""
 
     registration: Registration
-    giving: Permit
     types: tuple[str, ...]
     names: frozenset[str]
 
@@ -91,9 +91,7 @@ async def query(face: Face, request: Request) -> Answer:
         return await consumption.query(face, request)
     context = await face.context(request)
     asked = parse_which(given, context)
-    question = Question(
-        asked, given, context, names=_wanted(given, context, asked), split=_split(given)
-    )
+    question = question_of(face, asked, given, context)
     return await _over(
         face, request, permit, context, question, lambda f: consumption.query(f, request)
     )
@@ -111,15 +109,18 @@ async def query_by_post(face: Face, request: Request) -> Answer:
     given = {**in_url, **given}
     asked = parse_which(given, context, selectors)
     question = Question(
-        asked, given, context, None, True, _wanted(given, context, asked), _split(given)
+        asked, given, context, None, True, _wanted(given, context, asked), _split(face, given)
     )
     return await _over(
         face, held, permit, context, question, lambda f: consumption.query_by_post(f, held)
     )
 
 
-def _split(given: Mapping[str, str]) -> bool:
-    return flag(given, "splitEntities")
+def _split(face: Face, given: Mapping[str, str]) -> bool:
+    """Whether parts of one entity may lie in several places: the caller says, else the city."""
+    if "splitEntities" in given:
+        return flag(given, "splitEntities")
+    return face.federation is None or face.federation.split
 
 
 def _wanted(given: Mapping[str, str], context: Context, asked: Query) -> frozenset[str]:
@@ -144,11 +145,36 @@ async def _over(
     answer: Callable[[Face], Awaitable[Answer]],
 ) -> Answer:
     """The answer of the local handler, with what sources gave laid over the store."""
+    gathered = await gather(face, request, permit, context, question)
+    if gathered.face is face:
+        return await answer(face)
+    try:
+        given = await answer(gathered.face)
+    except CityError as error:
+        given = problem_answer(error)
+    return replace(given, headers=(*given.headers, *gathered.warnings))
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """A face that sees what sources gave, who gave what of which entity, and what went wrong."""
+
+    face: Face
+    by: dict[str, tuple[str, ...]]
+    warnings: tuple[tuple[bytes, bytes], ...]
+
+
+async def gather(
+    face: Face, request: Request, permit: Permit, context: Context, question: Question
+) -> Gathered:
+    """Ask all sources that may have some of it; the same face where there are none."""
+    if face.federation is None or not face.sources.registry.any:
+        return Gathered(face, {}, ())
     way = Way(face.sources, request, context)
     operations = _QUERIES if question.urn is None else _QUERIES | {"retrieveEntity"}
-    shares = shares_of(face, permit, question, operations)
+    shares = [] if flag(question.params, "local") else shares_of(face, permit, question, operations)
     if not shares:
-        return await answer(face)
+        return Gathered(face, {}, ())
     if question.params.get("orderBy"):  # 4.23.1: of a single broker only
         raise Invalid("what comes from several sources has no order: leave it out, or local=true")
     question = replace(question, split=question.split or any(one.names for one in shares))
@@ -164,14 +190,16 @@ async def _over(
         for one in shares[ASKED_MAX:]
     ]
     parts = [(one, _apart(result)[0]) for one, result in zip(asked, results, strict=True)]
-    found = _together(face, permit, parts)
+    found, by = _together(face, face.renewed(permit), parts)  # a lease is over by now
     over = copy.copy(face)
     over.store = cast(Store, Overlay(face.store, found))  # it hands on what it hasn't of its own
-    try:
-        given = await answer(over)
-    except CityError as error:
-        given = problem_answer(error)
-    return replace(given, headers=(*given.headers, *warnings))
+    return Gathered(over, by, tuple(warnings))
+
+
+def question_of(face: Face, asked: Query, given: Mapping[str, str], context: Context) -> Question:
+    """A query by URL as a question to sources."""
+    wanted = _wanted(given, context, asked)
+    return Question(asked, given, context, names=wanted, split=_split(face, given))
 
 
 def _apart(result: Any) -> tuple[list[Received], list[Fault]]:
@@ -243,7 +271,7 @@ def narrow(
     if not wanted:
         # the question names no type, so it may be about a person
         hidden = [n for n, rule in permit.rules.items() if rule.personal and not _sees(seeing, n)]
-        return None if hidden else Share(registration, giving, (), names)
+        return None if hidden else Share(registration, (), names)
     kept: list[str] = []
     open_names: set[str] | None = set()
     for name in sorted(wanted):
@@ -259,7 +287,7 @@ def narrow(
         open_names = None if some is None or open_names is None else open_names | some
     if not kept or open_names == set():
         return None
-    return Share(registration, giving, tuple(kept), frozenset(open_names or ()))
+    return Share(registration, tuple(kept), frozenset(open_names or ()))
 
 
 def _sees(seeing: Permit | None, name: str) -> bool:
@@ -416,6 +444,9 @@ async def _read(
         return [], [Fault(199, "the request went in a circle", 508)]
     if reply.status != 200:
         return [], [Fault(299, f"it answers {reply.status}", reply.status)]
+    giving = face.sources.registry.may(share.registration)  # as it is after the wait
+    if giving is None:
+        return [], []
     now_us = face.clock.now_us()
     ids = frozenset((question.urn,)) if question.urn is not None else None
     found: list[Received] = []
@@ -428,7 +459,7 @@ async def _read(
             received = read_entity(one, context, now_us)
             if received is None:
                 continue
-            held = held_to(received, share.registration, share.giving, ids)
+            held = held_to(received, share.registration, giving, ids)
             if held is not None:
                 found.append(held)
     except CityError as wrong:
@@ -447,14 +478,16 @@ async def _context_of(face: Face, doc: Any, reply: Reply, spoken: Context) -> Co
 
 def _together(
     face: Face, permit: Permit, parts: Iterable[tuple[Share, list[Received]]]
-) -> dict[str, StoredEntity]:
-    """Entities that sources have a part in, each with what is here."""
+) -> tuple[dict[str, StoredEntity], dict[str, tuple[str, ...]]]:
+    """Entities that sources have a part in, each with what is here; and who has a part."""
     main: dict[str, list[Received]] = {}
     auxiliary: dict[str, list[Received]] = {}
+    by: dict[str, list[str]] = {}
     for share, received in parts:
         into = auxiliary if share.registration.mode == "auxiliary" else main
         for one in received:
             into.setdefault(one.urn, []).append(one)
+            by.setdefault(one.urn, []).append(share.registration.id)
     found: dict[str, StoredEntity] = {}
     now_us = face.clock.now_us()
     for urn in main.keys() | auxiliary.keys():
@@ -462,8 +495,9 @@ def _together(
         try:
             stored = face.store.entity(permit, urn)
             here.append(from_here(stored, face.store.decode(stored).attributes))
+            by[urn].insert(0, HERE)
         except NotFound:
             pass
         # the newest word counts; where nothing tells which that is, what is here stands
         found[urn] = merged([*here, *main.get(urn, [])], auxiliary.get(urn, []), now_us)
-    return found
+    return found, {urn: tuple(ids) for urn, ids in by.items()}

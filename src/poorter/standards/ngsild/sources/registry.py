@@ -9,11 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from poorter.city.clock import Clock
 from poorter.city.errors import CityError, Denied, NotFound, Unavailable
 from poorter.gate.gate import Gate
 from poorter.gate.genesis import RUN
 from poorter.gate.permit import Permit
+from poorter.identity.sealing import seal, unseal
 from poorter.standards.ngsild.contexts import Contexts
 from poorter.standards.ngsild.sources.matching import overlaps
 from poorter.standards.ngsild.sources.model import Registration, parse_registration
@@ -21,6 +24,7 @@ from poorter.store.contract import Change, DeleteRecord, PutRecord, Record, Stor
 
 log = logging.getLogger(__name__)
 RECORD = "registration"
+_SECRETS = "contextSourceInfo"
 REGISTRATIONS_MAX = 1000
 FAILURES_MAX = 3  # in a row, before a source is left alone for a while
 COOLDOWN_S, COOLDOWN_S_MAX = 10.0, 300.0
@@ -51,7 +55,10 @@ class Tally:
 class Registry:
     """Holds registrations. `any` is all that a request without federation looks at."""
 
-    def __init__(self, store: Store, gate: Gate, clock: Clock, contexts: Contexts) -> None:
+    def __init__(
+        self, store: Store, gate: Gate, clock: Clock, contexts: Contexts, pepper: bytes
+    ) -> None:
+        self._pepper = pepper
         self._store = store
         self._gate = gate
         self._clock = clock
@@ -88,8 +95,13 @@ class Registry:
         doc = record.doc
         try:
             context = await self._contexts.of(doc["context"])
+            said = dict(doc["doc"])
+            if _SECRETS in said:
+                said[_SECRETS] = msgspec.json.decode(
+                    unseal(self._pepper, record.id, said[_SECRETS])
+                )
             found = parse_registration(
-                doc["doc"], context, record.id, doc["processor"], doc["purpose"], None
+                said, context, record.id, doc["processor"], doc["purpose"], None
             )
         except CityError as wrong:
             log.warning("registration %s waits: %s", record.id, wrong.detail)
@@ -129,8 +141,12 @@ class Registry:
 
     async def put(self, registration: Registration, new: bool) -> None:
         """Keep one; durable when this returns. Raises Conflict for a new one whose id is taken."""
+        said = dict(registration.doc)
+        if _SECRETS in said:  # a copy of the data is no copy of the keys to sources
+            plain = msgspec.json.encode(said[_SECRETS])
+            said[_SECRETS] = seal(self._pepper, registration.id, plain)
         doc = {
-            "doc": dict(registration.doc),
+            "doc": said,
             "context": registration.context.source,
             "processor": registration.processor,
             "purpose": registration.purpose,

@@ -40,6 +40,7 @@ class Write:
     path: Callable[[Context], str]
     params: Mapping[str, str]
     said: Said | None
+    one: bool = False  # the body is one attribute, not an entity with some
 
 
 async def create(face: Face, request: Request) -> Answer:
@@ -158,7 +159,7 @@ async def _one(
     target = Target(urn, types, frozenset((name,)))
     start = f"/entities/{quote(urn, safe=':')}/attrs/"
     write = Write(
-        operation, method, lambda c: start + quote(c.compact(name), safe=":"), given, said
+        operation, method, lambda c: start + quote(c.compact(name), safe=":"), given, said, one=True
     )
 
     def combine(outcomes: list[Outcome]) -> Answer:
@@ -222,7 +223,9 @@ async def _spread(
                     write.method,
                     write.path(await way.spoken(leg.registration)),
                     write.params,
-                    None if write.said is None else part_of(write.said, leg.names),
+                    write.said
+                    if write.said is None or write.one
+                    else part_of(write.said, leg.names),
                 )
                 for leg in going
             ]

@@ -1,0 +1,255 @@
+# SPDX-License-Identifier: EUPL-1.2
+"""Three real cities on loopback: the four modes, chains, circles, and each city's own gate."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from tests.founded import OFFICERS
+from tests.served import Served
+
+from poorter.city.clock import SystemClock
+from poorter.city.text import Text
+from poorter.config import read_config
+from poorter.founding import found_city
+from poorter.gate.policy import Dataset, Grant
+from poorter.running import open_city
+
+V1 = "/ngsi-ld/v1"
+NAMES = ("a", "b", "c")
+
+
+async def _found(folder: Path, name: str) -> None:
+    settings: dict[str, object] = {
+        "city.id": name,
+        "systems.enabled": [],
+        "network.allowed_hosts": ["127.0.0.1"],
+        "server.public_rate_per_second": 1e6,
+        "server.public_rate_burst": 1_000_000,
+    }
+    await found_city(folder, settings, OFFICERS, "Council", SystemClock())
+    running = await open_city(read_config(folder), SystemClock())
+    # what each city lets out of its noise levels is its own affair: b keeps the addresses in
+    open_names = ("level",) if name == "b" else ()
+    noise = Dataset(
+        "noise", Text("g", "n"), "open", "open", "-", {"NoiseLevelObserved": open_names}
+    )
+    parts = [
+        noise,
+        Grant("w", "public", "open-data", "context", ("write",), OFFICERS),
+        Grant("s", "public", "open-data", "sources", ("read", "write"), OFFICERS),
+        Grant("n", "public", "open-data", "noise", ("read", "write"), OFFICERS),
+    ]
+    if name == "b":
+        inner = Dataset(
+            "inner", Text("i", "i"), "hall", "internal", "-", {"NoiseLevelObserved": ()}
+        )
+        parts += [inner, Grant("i", "staff", "control-room", "inner", ("read", "write"), OFFICERS)]
+    await running.registry.put(parts, "ada", "for a test")
+    running.close()
+
+
+@pytest.fixture(scope="module")
+def cities(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, httpx.Client]]:
+    """A client of each of three cities."""
+    with ExitStack() as stack:
+        clients: dict[str, httpx.Client] = {}
+        for name in NAMES:
+            folder = tmp_path_factory.mktemp(name)
+            asyncio.run(_found(folder, name))
+            city = Served(folder)
+            city.start()
+            stack.callback(city.stop)
+            clients[name] = stack.enter_context(httpx.Client(base_url=city.url, timeout=20))
+        yield clients
+
+
+@pytest.fixture
+def together(cities: dict[str, httpx.Client]) -> Iterator[dict[str, httpx.Client]]:
+    """The same cities, empty and strangers again afterwards."""
+    yield cities
+    kinds = "OffStreetParking,NoiseLevelObserved,Road"
+    for city in cities.values():
+        for one in city.get(f"{V1}/csourceRegistrations?type={kinds}&limit=100").json():
+            city.delete(f"{V1}/csourceRegistrations/{one['id']}")
+        for one in city.get(f"{V1}/entities?type={kinds}&local=true&limit=1000").json():
+            city.delete(f"{V1}/entities/{one['id']}")
+
+
+def prop(value: Any, **more: Any) -> dict[str, Any]:
+    return {"type": "Property", "value": value, **more}
+
+
+def lot(key: str, **values: Any) -> dict[str, Any]:
+    return {"id": f"urn:ngsi-ld:OffStreetParking:{key}", "type": "OffStreetParking", **values}
+
+
+def join(
+    city: httpx.Client, other: httpx.Client, kind: str = "OffStreetParking", **more: Any
+) -> str:
+    """Register `other` as a source of `city`."""
+    entity: dict[str, Any] = {"type": kind}
+    if "id" in more:
+        entity["id"] = more.pop("id")
+    part: dict[str, Any] = {"entities": [entity]}
+    if "names" in more:
+        part["propertyNames"] = more.pop("names")
+    body = {
+        "type": "ContextSourceRegistration",
+        "information": [part],
+        "endpoint": str(other.base_url).rstrip("/"),
+        "management": {"timeout": 10_000},  # a busy machine is no failure
+        **more,
+    }
+    made = city.post(f"{V1}/csourceRegistrations", json=body)
+    assert made.status_code == 201, made.text
+    return str(made.headers["location"].rsplit("/", 1)[1])
+
+
+def ids(answer: httpx.Response) -> list[str]:
+    assert answer.status_code == 200, answer.text
+    assert "ngsild-warning" not in answer.headers, answer.headers
+    return [one["id"].rsplit(":", 1)[1] for one in answer.json()]
+
+
+def test_inclusive_both_and_the_newest_word(together: dict[str, httpx.Client]) -> None:
+    a, b = together["a"], together["b"]
+    for key in ("1", "3", "5"):
+        a.post(f"{V1}/entities", json=lot(key, free=prop(1)))
+    for key in ("2", "4"):
+        b.post(f"{V1}/entities", json=lot(key, free=prop(2)))
+    early, late = "2026-01-01T10:00:00Z", "2026-01-01T11:00:00Z"
+    a.post(f"{V1}/entities", json=lot("9", free=prop(10, observedAt=early), here=prop(1)))
+    b.post(f"{V1}/entities", json=lot("9", free=prop(20, observedAt=late), there=prop(1)))
+    join(a, b)
+    kind = "type=OffStreetParking"
+    everything = a.get(f"{V1}/entities?{kind}&count=true")
+    assert ids(everything) == ["1", "2", "3", "4", "5", "9"]
+    assert everything.headers["ngsild-results-count"] == "6"
+    assert ids(a.get(f"{V1}/entities?{kind}&local=true")) == ["1", "3", "5", "9"]
+    # page by page, each once, whoever has it
+    seen, url = [], f"{V1}/entities?{kind}&limit=2"
+    while url:
+        page = a.get(url)
+        seen += ids(page)
+        links = [part for part in page.headers.get_list("link") if 'rel="next"' in part]
+        url = links[0].split("<")[1].split(">")[0] if links else ""
+    assert seen == ["1", "2", "3", "4", "5", "9"]
+    whole = a.get(f"{V1}/entities/urn:ngsi-ld:OffStreetParking:9").json()
+    assert whole["free"]["value"] == 20 and {"here", "there"} <= set(whole)
+    # a filter looks at the whole: what is old here doesn't count any more
+    assert ids(a.get(f"{V1}/entities?{kind}&q=free==10")) == []
+    assert ids(a.get(f"{V1}/entities?{kind}&q=free==20;here==1")) == ["9"]
+    body = {"type": "Query", "entities": [{"type": "OffStreetParking"}], "q": "free==2"}
+    assert ids(a.post(f"{V1}/entityOperations/query", json=body)) == ["2", "4"]
+
+
+def test_exclusive_attributes_live_elsewhere(together: dict[str, httpx.Client]) -> None:
+    a, b = together["a"], together["b"]
+    one = lot("x")["id"]
+    operations = ["redirectionOps", "createBatch", "updateBatch"]
+    join(a, b, id=one, names=["free"], mode="exclusive", operations=operations)
+    made = a.post(f"{V1}/entities", json=lot("x", free=prop(5), name=prop("X")))
+    assert made.status_code == 201, made.text
+    assert set(a.get(f"{V1}/entities/{one}?local=true").json()) == {"id", "type", "name"}
+    assert set(b.get(f"{V1}/entities/{one}").json()) == {"id", "type", "free"}
+    whole = a.get(f"{V1}/entities/{one}").json()
+    assert (whole["free"]["value"], whole["name"]["value"]) == (5, "X")
+    changes = {"free": prop(6), "name": prop("Y")}
+    assert a.patch(f"{V1}/entities/{one}/attrs", json=changes).status_code == 204
+    assert a.patch(f"{V1}/entities/{one}/attrs/free", json={"value": 7}).status_code == 204
+    assert b.get(f"{V1}/entities/{one}").json()["free"]["value"] == 7
+    update = a.post(f"{V1}/entityOperations/update", json=[lot("x", free=prop(8), name=prop("Z"))])
+    assert update.status_code == 204
+    whole = a.get(f"{V1}/entities/{one}").json()
+    assert (whole["free"]["value"], whole["name"]["value"]) == (8, "Z")
+    # an operation that the source does not offer is a conflict for its part only
+    upserted = a.post(
+        f"{V1}/entityOperations/upsert", json=[lot("x", free=prop(9), name=prop("W"))]
+    )
+    assert upserted.status_code == 207
+    assert upserted.json()["errors"][0]["error"]["type"].endswith("/Conflict")
+    assert a.delete(f"{V1}/entities/{one}/attrs/free").status_code == 204
+    assert "free" not in b.get(f"{V1}/entities/{one}").json()
+    assert a.delete(f"{V1}/entities/{one}").status_code == 204
+    assert [c.get(f"{V1}/entities/{one}").status_code for c in (a, b)] == [404, 404]
+
+
+def test_redirect_goes_to_all_and_stays_nowhere_here(together: dict[str, httpx.Client]) -> None:
+    a, b, c = together["a"], together["b"], together["c"]
+    for other in (b, c):
+        join(a, other, mode="redirect", operations=["redirectionOps"])
+    one = lot("r")["id"]
+    assert a.post(f"{V1}/entities", json=lot("r", free=prop(1))).status_code == 201
+    assert [x.get(f"{V1}/entities/{one}").status_code for x in (b, c)] == [200, 200]
+    assert a.get(f"{V1}/entities/{one}?local=true").status_code == 404
+    c.delete(f"{V1}/entities/{one}")
+    partly = a.patch(f"{V1}/entities/{one}/attrs", json={"free": prop(2)})
+    assert partly.status_code == 207
+    assert partly.json()["notUpdated"][0]["registrationId"]
+    assert b.get(f"{V1}/entities/{one}").json()["free"]["value"] == 2
+
+
+def test_auxiliary_only_adds(together: dict[str, httpx.Client]) -> None:
+    a, b = together["a"], together["b"]
+    late = "2026-01-01T11:00:00Z"
+    a.post(f"{V1}/entities", json=lot("u", free=prop(1)))
+    b.post(f"{V1}/entities", json=lot("u", free=prop(9, observedAt=late), price=prop(3)))
+    join(a, b, mode="auxiliary")
+    got = a.get(f"{V1}/entities/{lot('u')['id']}").json()
+    assert (got["free"]["value"], got["price"]["value"]) == (1, 3)
+    assert a.delete(f"{V1}/entities/{lot('u')['id']}").status_code == 204
+    assert b.get(f"{V1}/entities/{lot('u')['id']}").status_code == 200
+
+
+def test_circles_and_chains_end(together: dict[str, httpx.Client]) -> None:
+    a, b, c = together["a"], together["b"], together["c"]
+    for key, city in zip("abc", (a, b, c), strict=True):
+        city.post(f"{V1}/entities", json=lot(key, free=prop(1)))
+    join(a, b)
+    join(b, c)
+    assert ids(a.get(f"{V1}/entities?type=OffStreetParking")) == ["a", "b", "c"]
+    join(b, a)
+    join(c, a)
+    began = time.perf_counter()
+    for city in (a, b, c):
+        assert ids(city.get(f"{V1}/entities?type=OffStreetParking")) == ["a", "b", "c"]
+    assert time.perf_counter() - began < 20
+    # a source that says who it is, is not asked by those who came from it
+    only_b = a.get(f"{V1}/entities/{lot('zz')['id']}")
+    assert only_b.status_code == 404
+
+
+def test_two_that_hold_it_at_each_other(together: dict[str, httpx.Client]) -> None:
+    a, b = together["a"], together["b"]
+    for one, other in ((a, b), (b, a)):
+        join(one, other, "Road", mode="redirect", operations=["redirectionOps"])
+    road = {"id": "urn:ngsi-ld:Road:1", "type": "Road", "n": prop(1)}
+    began = time.perf_counter()
+    assert a.post(f"{V1}/entities", json=road).status_code == 508
+    assert time.perf_counter() - began < 20
+    assert [x.get(f"{V1}/entities/{road['id']}?local=true").status_code for x in (a, b)] == [
+        404
+    ] * 2
+
+
+def test_a_city_answers_what_its_own_gate_lets_out(together: dict[str, httpx.Client]) -> None:
+    a, b = together["a"], together["b"]
+    noise = {"id": "urn:ngsi-ld:NoiseLevelObserved:1", "type": "NoiseLevelObserved"}
+    assert b.post(f"{V1}/entities", json={**noise, "level": prop(60)}).status_code == 201
+    refused = b.post(f"{V1}/entities/{noise['id']}/attrs", json={"address": prop("Straat 1")})
+    assert refused.status_code == 403  # the public may not even write it in b
+    a.post(f"{V1}/entities", json={**noise, "address": prop("as a knows it")})
+    join(a, b, "NoiseLevelObserved")
+    got = a.get(f"{V1}/entities/{noise['id']}").json()
+    assert (got["level"]["value"], got["address"]["value"]) == (60, "as a knows it")
+    join(b, a, "NoiseLevelObserved")
+    seen = b.get(f"{V1}/entities/{noise['id']}").json()
+    assert set(seen) == {"id", "type", "level"}  # and a can't bring it in by the back door
+    felt = b.get(f'{V1}/entities?type=NoiseLevelObserved&q=address=="as a knows it"')
+    assert felt.json() == []
