@@ -8,7 +8,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.served import free_port
@@ -79,6 +79,8 @@ class Device:
     async def __aexit__(self, *_: object) -> None:
         self._writer.write(b"\xe0\x00")
         self._writer.close()
+        with suppress(OSError):
+            await self._writer.wait_closed()
 
     def cut(self) -> None:
         """The link breaks without a word: the broker publishes the will."""

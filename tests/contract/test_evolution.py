@@ -5,7 +5,7 @@ from collections import defaultdict
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tests.permits import READ, WRITE, permit
 
@@ -190,6 +190,19 @@ ADDED = st.lists(st.lists(POINT, max_size=6), max_size=5)
 
 @given(
     ADDED, st.integers(1, 6), st.none() | st.integers(1, 3), st.integers(0, 12), st.integers(0, 12)
+)
+@example(  # with a unit, but corrected since: it was known already
+    [
+        [
+            (("speed", None), 1, 1, False),
+            (("speed", None), 1, 0, False),
+            (("speed", None), 1, 1, True),
+        ]
+    ],
+    1,
+    None,
+    1,
+    2,
 )
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]

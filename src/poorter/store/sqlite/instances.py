@@ -25,7 +25,7 @@ from poorter.store import contract as c
 from poorter.store.body import encode_attribute
 from poorter.store.evolving import AddInstances, DeleteInstances, ReplaceInstance
 from poorter.store.sqlite.compacted import Compacted
-from poorter.store.sqlite.entities import Entities, Outbox
+from poorter.store.sqlite.entities import Entities, Outbox, history_value
 from poorter.store.sqlite.history import words
 from poorter.store.sqlite.reading import whole_entity
 from poorter.store.sqlite.readings import Readings
@@ -253,7 +253,7 @@ class Instances:
             key = (urn, attribute.name, attribute.dataset_id or "")
             if is_plain(attribute):
                 self._forget_beside(key, attribute.observed_at_us or 0)
-            else:
+            elif self._is_last_word(key, attribute):  # not one that was corrected since
                 self._keep(key, attribute, now_us)
 
     def _follow(self, entity: Entity, permit: Permit, now_us: int) -> None:
@@ -275,8 +275,9 @@ class Instances:
                 if now is None:
                     wanted.append(attribute)
             elif not is_plain(attribute) and now is not None:
-                whole = encode_attribute(attribute)
-                if now.get("observedAt") == _decode(whole)["observedAt"]:
+                whole = _decode(encode_attribute(attribute))
+                same = _encode(now.get(VALUE_KEY[now["type"]])) == _encode(attribute.value)
+                if same and now.get("observedAt") == whole["observedAt"]:
                     wanted.append(attribute)
         if wanted:
             op = c.SetAttributes(entity.urn, tuple(wanted))
@@ -402,6 +403,17 @@ class Instances:
         for _, _, sequence, received_us, _, _ in found:
             return sequence, received_us
         return None
+
+    def _is_last_word(self, key: Key, attribute: Attribute) -> bool:
+        """Whether history's latest word on its moment is what it says."""
+        at_us = _moment(attribute)
+        self._flush()
+        query = HistoryQuery("", from_us=at_us, until_us=at_us + 1, last=1)
+        row = self._row(key)
+        found = next(
+            words(self._connection, self._compacted.files, row, query, TypeRule(), 0), None
+        )
+        return found is not None and found[-1] == history_value(attribute.value)
 
     def _keys(self, urn: str, name: str | None = None) -> list[Key]:
         rows = self._run(
