@@ -94,7 +94,7 @@ class Face:
         #: so many instances of an entity in one temporal answer
         self.temporal_page = temporal_page
         self.clock = clock
-        self._gate = gate
+        self.gate = gate
         self._asking = asking
         self._uses = uses
         self.recorder = recorder
@@ -105,7 +105,7 @@ class Face:
     def permit(self, request: Request, action: Action) -> tuple[Caller, Permit]:
         """Who asks and what they may. Raises Unauthenticated, TooMany, Denied."""
         caller = self._asking.caller(request)
-        return caller, self._gate.permit(caller.processor, caller.purpose, action)
+        return caller, self.gate.permit(caller.processor, caller.purpose, action)
 
     def renewed(self, permit: Permit) -> Permit:
         """The same permit as it is now, after waiting for others. Raises Denied."""
@@ -147,7 +147,7 @@ class Face:
 
     def own(self, action: Action) -> Permit:
         """For what apps registered, subscribed and hosted: records of the platform itself."""
-        return self._gate.permit("internal:ngsi-ld", RUN, action)
+        return self.gate.permit("internal:ngsi-ld", RUN, action)
 
     async def before_leaving(
         self, request: Request, permit: Permit, entities: Iterable[StoredEntity]
