@@ -9,11 +9,12 @@ from typing import Any
 
 from poorter.city.entity import VALUE_KEY, Attribute, Entity
 from poorter.city.errors import Invalid
-from poorter.city.ids import check_name, check_uri
+from poorter.city.ids import check_uri
 from poorter.standards.ngsild.context import Context
 from poorter.standards.ngsild.decode import (
     NULL,
     RESERVED,
+    attribute_name,
     parse_attribute,
     parse_scopes,
     parse_types,
@@ -51,9 +52,10 @@ def parse_fragment(doc: Any, context: Context) -> Fragment:
     for term, value in doc.items():
         if term in RESERVED:
             continue
-        name = context.expand(check_name(term, "attribute name"))
+        name = attribute_name(term, context)
         for one in value if isinstance(value, list) and _instances(value) else (value,):
             dataset = one.get("datasetId") if isinstance(one, dict) else None
+            dataset = None if dataset == "@none" else dataset
             if dataset is not None:
                 check_uri(dataset, f"{name}: datasetId")
             if is_null(one):

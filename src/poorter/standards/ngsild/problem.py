@@ -72,6 +72,13 @@ class NoSuchMedia(Misplaced):
     title = "The media type is not read here"
 
 
+class LengthMissing(Misplaced):
+    """A body comes without Content-Length (CIM 009, 6.3.4)."""
+
+    status = 411
+    title = "Length required"
+
+
 class NoSuchMethod(Misplaced):
     """The resource is there, the method is not."""
 
