@@ -268,15 +268,16 @@ def _plain(name: str, value: Any) -> Any:
         raise Invalid(f"{name}: a number must be finite")
     if isinstance(value, dict | list):
         check_depth(value)
-        if _holds_null(value):
+        if holds_null(value):
             raise Invalid(f"{name}: {NULL} removes in an update, it is no value")
     return value
 
 
-def _holds_null(value: Any) -> bool:
+def holds_null(value: Any) -> bool:
+    """Whether NGSI-LD Null stands anywhere in a value."""
     if isinstance(value, dict):
-        return any(map(_holds_null, value.values()))
-    return any(map(_holds_null, value)) if isinstance(value, list) else bool(value == NULL)
+        return any(map(holds_null, value.values()))
+    return any(map(holds_null, value)) if isinstance(value, list) else bool(value == NULL)
 
 
 def _geometry(name: str, value: Any) -> dict[str, Any]:

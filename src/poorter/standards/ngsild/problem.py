@@ -121,4 +121,6 @@ def problem_answer(error: CityError) -> Answer:
         headers.append((b"www-authenticate", b"Bearer"))
     if isinstance(error, TooMany):
         headers.append((b"retry-after", str(error.retry_after_s).encode()))
+    if isinstance(error, LengthMissing):
+        return Answer(error.status)  # it has no body (6.3.4)
     return Answer(status_of(error), msgspec.json.encode(problem(error)), tuple(headers))
