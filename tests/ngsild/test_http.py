@@ -471,3 +471,20 @@ def test_personal_data_leaves_its_line_before_it_leaves(tmp_path: Path) -> None:
             assert [decode_leaf(leaf).type for _, leaf in endings].count("ended") == 5
 
     asyncio.run(run())
+
+
+def test_a_merge_takes_away_inside_a_value_and_a_create_can_not(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with open_city(tmp_path) as (_, client):
+            null = {"a": "urn:ngsi-ld:null", "b": 2}
+            refused = await client.post(f"{V1}/entities", json=city(n=prop(null)))
+            assert refused.status_code == 400
+            await client.post(f"{V1}/entities", json=city(n=prop({"a": 1, "c": 3})))
+            merged = await client.patch(
+                f"{V1}/entities/{ID}", json={"n": prop(null), "m": prop(null)}
+            )
+            assert merged.status_code == 204, merged.text
+            got = (await client.get(f"{V1}/entities/{ID}?options=keyValues")).json()
+            assert (got["n"], got["m"]) == ({"b": 2, "c": 3}, {"b": 2})
+
+    asyncio.run(run())

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import unicodedata
 
 from poorter.city.errors import Invalid
 from poorter.city.limits import NAME_CHARS_MAX, URN_CHARS_MAX
@@ -12,7 +13,10 @@ from poorter.city.limits import NAME_CHARS_MAX, URN_CHARS_MAX
 # NGSI-LD ids are URIs (CIM 009, 4.6.2). Scheme, then anything but spaces, controls and
 # the characters RFC 3986 leaves out.
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:[^\s<>\"{}|\\^`\x00-\x1f\x7f]+\Z")
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_\-]*\Z")
+_NAME = re.compile(r"[^\W\d_][\w\-]*\Z")  # CIM 009, 4.6.2: Unicode letters and numbers
+#: drawn as nothing, though Unicode calls them letters or symbols: fillers and an empty pattern
+_UNSEEN = frozenset(("Cf", "Cn", "Co", "Cs", "Zs"))
+_BLANK = frozenset("\u115f\u1160\u3164\uffa0\u2800")
 _KNOWN: set[str] = set()  # names found good before: a city has few of them and says them often
 _KNOWN_MAX = 4096
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford base 32: no i, l, o, u to misread
@@ -22,7 +26,15 @@ def check_uri(text: object, what: str = "id") -> str:
     """`text` if it is a URI, else Invalid naming `what`."""
     if not isinstance(text, str) or len(text) > URN_CHARS_MAX or not _URI.match(text):
         raise Invalid(f"{what} must be a URI of at most {URN_CHARS_MAX} characters")
+    if not text.isascii() and any(map(_is_unseen, text)):
+        raise Invalid(f"{what} holds characters that nobody sees")
     return text
+
+
+def _is_unseen(char: str) -> bool:
+    """Whether two ids that differ by this one look the same."""
+    variation = "\ufe00" <= char <= "\ufe0f" or "\U000e0100" <= char <= "\U000e01ef"
+    return variation or char in _BLANK or unicodedata.category(char) in _UNSEEN
 
 
 def check_name(text: object, what: str = "name") -> str:

@@ -13,6 +13,7 @@ from poorter.city.query import And, Compare, Condition, Exists, Moment, Or, Path
 from poorter.city.time import format_us, parse_us
 
 _NOTHING = object()
+_LINKS = ("Relationship", "ListRelationship")
 
 
 #: finds the entity that a Relationship leads to; None when it does not exist for the caller
@@ -29,23 +30,30 @@ def matches(entity: Entity, condition: Condition, linked: Linked = _alone) -> bo
         return all(matches(entity, term, linked) for term in condition.terms)
     if isinstance(condition, Or):
         return any(matches(entity, term, linked) for term in condition.terms)
-    targets = targets_of(entity, condition.path, linked)
+    # of what a relationship leads to, only likeness can be asked (4.9)
+    links = isinstance(condition, Exists) or condition.op in ("==", "!=")
+    targets = targets_of(entity, condition.path, linked, links)
     if isinstance(condition, Exists):
         return next(targets, _NOTHING) is not _NOTHING
     return any(_meets(target, condition) for target in targets)
 
 
-def targets_of(entity: Entity, path: Path, linked: Linked = _alone) -> Iterator[Any]:
-    """The values a path leads to, one per instance of the attribute that has it."""
+def targets_of(
+    entity: Entity, path: Path, linked: Linked = _alone, links: bool = True
+) -> Iterator[Any]:
+    """The values a path leads to, one per instance of the attribute that has it; `links`: also the
+    objects of relationships."""
     if path.name in OWN and path.linked is None:
         yield from _own(entity, path)
         return
     for attribute in entity.named(path.name):
         if path.linked is not None:
-            yield from _beyond(attribute, path, linked)
+            yield from _beyond(attribute, path, linked, links)
             continue
         found = _descend(attribute, path.sub)
         if isinstance(found, Attribute):
+            if not links and found.kind in _LINKS:
+                continue
             yield from _values(found, path.keys)
         elif found is not _NOTHING and not path.keys:
             yield found
@@ -70,22 +78,23 @@ def _own(entity: Entity, path: Path) -> Iterator[Any]:
             yield format_us(moment)
 
 
-def _beyond(attribute: Attribute, path: Path, linked: Linked) -> Iterator[Any]:
-    if attribute.kind not in ("Relationship", "ListRelationship") or path.linked is None:
+def _beyond(attribute: Attribute, path: Path, linked: Linked, links: bool) -> Iterator[Any]:
+    if attribute.kind not in _LINKS or path.linked is None:
         return
     urns = attribute.value if isinstance(attribute.value, list) else [attribute.value]
     for urn in urns:
         found = linked(urn)
         if found is None or (path.linked_types and not set(path.linked_types) & set(found.types)):
             continue
-        yield from targets_of(found, path.linked, linked)
+        yield from targets_of(found, path.linked, linked, links)
 
 
 def _values(attribute: Attribute, keys: tuple[str, ...]) -> Iterator[Any]:
     """The value, or what lies under `keys` in it; of a languageMap any language's words."""
     found = attribute.value
-    if attribute.kind == "LanguageProperty" and not keys:
-        yield from found.values()
+    if attribute.kind == "LanguageProperty" and keys in ((), ("*",)):
+        words = (w if isinstance(w, list) else [w] for w in found.values())
+        yield [word for same in words for word in same]  # in any language
         return
     for key in keys:
         found = found.get(key, _NOTHING) if isinstance(found, Mapping) else _NOTHING
@@ -120,7 +129,8 @@ def _meta(attribute: Attribute, name: str) -> Any:
 
 def _meets(target: Any, condition: Compare) -> bool:
     if isinstance(target, list):
-        return any(_meets(part, condition) for part in target)
+        every = condition.op == "!="  # an array is unlike what none of it is like (4.9)
+        return (all if every else any)(_meets(part, condition) for part in target)
     if condition.op == "!=":
         return all(not _equal(target, value) for value in condition.values)
     if condition.op == "!~=":

@@ -21,10 +21,11 @@ _DEPTH = {
 }
 
 
-def check_geometry(value: object) -> dict[str, Any]:
+def check_geometry(value: object, asked: bool = False) -> dict[str, Any]:
     """A GeoJSON geometry, checked: type, depth, finite numbers, range, closed rings.
 
-    The point 0,0 is refused: in city data it is a missing position, never a place.
+    The point 0,0 is refused: in city data it is a missing position, never a place. `asked`: it
+    stands in a question, which may be about that place too.
     Raises: Invalid with the reason.
     """
     if not isinstance(value, Mapping) or value.get("type") not in _DEPTH:
@@ -37,6 +38,8 @@ def check_geometry(value: object) -> dict[str, Any]:
         _check_rings(value["coordinates"] if kind == "MultiPolygon" else [value["coordinates"]])
     if kind == "LineString" and len(value["coordinates"]) < 2:
         raise Invalid("a LineString needs at least two positions")
+    if kind == "Point" and not asked and value["coordinates"][:2] == [0, 0]:
+        raise Invalid("position 0,0 means that the position is missing")
     return dict(value)
 
 
@@ -64,8 +67,6 @@ def _check_position(value: object) -> None:
     lon, lat = value[0], value[1]
     if not -180 <= lon <= 180 or not -90 <= lat <= 90:
         raise Invalid(f"position out of range (longitude first): [{lon}, {lat}]")
-    if lon == 0 and lat == 0:
-        raise Invalid("position 0,0 means that the position is missing")
 
 
 def _check_rings(polygons: list[list[list[list[float]]]]) -> None:

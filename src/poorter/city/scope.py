@@ -9,7 +9,7 @@ from poorter.city.errors import Invalid
 
 SCOPES_MAX = 20
 SCOPE_CHARS_MAX = 512
-_LEVEL = r"[^\W\d_][\w\-]*"
+_LEVEL = r"[^\W\d_]\w*"  # 4.18
 _SCOPE = re.compile(rf"/?{_LEVEL}(?:/{_LEVEL})*\Z")
 _PATTERN = re.compile(rf"/#\Z|/(?:{_LEVEL}|\+)(?:/(?:{_LEVEL}|\+))*(?:/#)?\Z")
 

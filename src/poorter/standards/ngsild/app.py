@@ -19,7 +19,8 @@ from poorter.standards.ngsild import (
     provision,
     purge,
 )
-from poorter.standards.ngsild.face import Face
+from poorter.standards.ngsild.face import Face, plain_json
+from poorter.standards.ngsild.openapi import document
 from poorter.standards.ngsild.problem import NoSuchMethod, NoTenants, problem_answer
 from poorter.standards.ngsild.sources import batching, identity, mapping, reading, writing
 from poorter.standards.ngsild.sources import routes as sources
@@ -30,6 +31,13 @@ from poorter.standards.ngsild.temporal import writing as evolving
 
 PREFIX = "/ngsi-ld/v1/"
 Handler = Callable[..., Awaitable[Answer]]
+
+
+async def describe(face: Face, request: Request) -> Answer:
+    """GET /openapi.json: what there is here, for whoever may read anything."""
+    face.permit(request, "read")
+    return plain_json(document(ROUTES))
+
 
 #: (first segment, number of variable parts, fixed middle) and method to handler
 ROUTES: dict[tuple[str, ...], dict[str, Handler]] = {
@@ -96,6 +104,7 @@ ROUTES: dict[tuple[str, ...], dict[str, Handler]] = {
     ("attributes", "{attr}"): {"GET": discovery.one_attribute},
     ("jsonldContexts",): {"POST": hosting.add, "GET": hosting.listed},
     ("jsonldContexts", "{context}"): {"GET": hosting.serve, "DELETE": hosting.delete},
+    ("openapi.json",): {"GET": describe},
 }
 
 _BY_LENGTH: dict[int, list[tuple[tuple[str, ...], dict[str, Handler]]]] = {}

@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from poorter.city.entity import Entity
 from poorter.city.errors import Invalid, NotFound
 from poorter.city.ids import check_name, check_uri
+from poorter.gate.gate import for_update
+from poorter.gate.permit import Permit
 from poorter.standards.http.asgi import Answer, Request
 from poorter.standards.ngsild.context import Context, external
 from poorter.standards.ngsild.decode import RESERVED, parse_instances
@@ -20,7 +23,7 @@ from poorter.standards.ngsild.fragment import (
     written,
 )
 from poorter.standards.ngsild.params import check_names, flag, options
-from poorter.standards.ngsild.provision import update
+from poorter.standards.ngsild.provision import check_type, update
 from poorter.store import contract as c
 
 _QUERY = frozenset(("type", "local"))
@@ -39,6 +42,7 @@ async def append(face: Face, request: Request, urn: str) -> Answer:
         raise Invalid("NGSI-LD Null removes in an update; here attributes are added")
     if fragment.empty:
         raise Invalid("there are no attributes in this body")
+    _check_selected(face, permit, given, context, urn)
     op = c.SetAttributes(
         urn,
         written(fragment, context),
@@ -62,6 +66,7 @@ async def change(face: Face, request: Request, urn: str) -> Answer:
     replaced = written(fragment, context)
 
     def ops(present: Entity) -> list[c.Op]:
+        check_type(present.types, request.query().get("type"), context, urn)
         scopes = fragment.scopes if present.scopes else None
         return [
             c.SetAttributes(
@@ -98,6 +103,7 @@ async def change_one(face: Face, request: Request, urn: str, term: str) -> Answe
         check_uri(dataset, "datasetId")
 
     def ops(present: Entity) -> list[c.Op]:
+        check_type(present.types, request.query().get("type"), context, urn)
         instance = present.get(name, dataset)
         if instance is None:
             raise NotFound(f"{urn} has no such attribute")
@@ -149,6 +155,14 @@ def _without_scope(present: Entity) -> list[c.Op]:
     if not present.scopes:
         raise NotFound(f"{present.urn} has no scope")
     return [c.SetAttributes(present.urn, (), expect=present.version, scopes=())]
+
+
+def _check_selected(
+    face: Face, permit: Permit, given: Mapping[str, str], context: Context, urn: str
+) -> None:
+    """Raises NotFound when the request selects a type that the entity is not of (4.17)."""
+    if given and given.get("type"):
+        check_type(face.store.entity(for_update(permit), urn).types, given["type"], context, urn)
 
 
 def _name(term: str, context: Context) -> str:

@@ -183,6 +183,8 @@ def _listed(doc: Any) -> list[Any]:
         raise Invalid("a batch is a JSON array that is not empty")
     if len(doc) > BATCH_ENTITIES_MAX:
         raise TooLarge(f"a batch has at most {BATCH_ENTITIES_MAX} entities")
+    if None in doc:
+        raise Invalid("null is no entity (5.5.4)")
     return doc
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
 
-from poorter.city.errors import NotFound, TooLarge
+from poorter.city.errors import Invalid, NotFound, TooLarge
 from poorter.city.limits import PAGE_MAX
 from poorter.city.query import Query
 from poorter.gate.permit import Permit
@@ -59,6 +59,8 @@ def _form(given: dict[str, str], context: Context, wanted: Wanted, known: frozen
     check_names(given, known)
     form = parse_form(given, context, wanted.embed)
     if not wanted.geojson:
+        if given.get("geometryProperty"):
+            raise Invalid("geometryProperty is about GeoJSON: accept application/geo+json")
         return form
     return replace(form, geometry=context.expand(given.get("geometryProperty") or "location"))
 

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -36,6 +38,11 @@ _META = frozenset(VALUE_KEY.values()) | {
     "expiresAt",
 }
 _VALUE_KEYS = frozenset(VALUE_KEY.values())
+#: what only stands inside an attribute (4.5.1), and what only answers say (4.5.18)
+_NO_NAMES = frozenset(("datasetId", "instanceId", "observedAt", "unitCode"))
+_ONLY_ANSWERED = frozenset(f"previous{key[0].upper()}{key[1:]}" for key in _VALUE_KEYS)
+_PLACES = frozenset(("location", "observationSpace", "operationSpace"))
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:[.,]\d{1,9})?Z\Z")
 _SUB_DEPTH_MAX = 5
 #: NGSI-LD Null (4.5.0): JSON-LD itself drops null, so the standard spells it
 NULL = "urn:ngsi-ld:null"
@@ -81,11 +88,18 @@ def parse_attributes(doc: Mapping[str, Any], context: Context) -> tuple[Attribut
     for term, value in doc.items():
         if term in RESERVED:
             continue
-        name = context.expand(check_name(term, "attribute name"))
+        name = attribute_name(term, context)
         found += parse_instances(name, value, context)
     if len(found) > ENTITY_ATTRIBUTES_MAX:
         raise TooLarge(f"an entity has at most {ENTITY_ATTRIBUTES_MAX} attribute instances")
     return tuple(found)
+
+
+def attribute_name(term: str, context: Context) -> str:
+    """A term as the name of an attribute. Raises Invalid."""
+    if term in _NO_NAMES:
+        raise Invalid(f"{term} stands inside an attribute, it is none")
+    return context.expand(check_name(term, "attribute name"))
 
 
 def parse_instances(name: str, value: Any, context: Context) -> list[Attribute]:
@@ -131,6 +145,12 @@ def _attribute(name: str, body: Any, context: Context, depth: int) -> Attribute:
     observed = body.get("observedAt")
     dataset = body.get("datasetId")
     unit = body.get("unitCode")
+    if unit is not None and kind not in ("Property", "ListProperty"):
+        raise Invalid(f"{name}: a {kind} has no unitCode")
+    if not _ONLY_ANSWERED.isdisjoint(body):
+        raise Invalid(f"{name}: what it was before is said in answers only")
+    if kind == "Property" and name in _PLACES:
+        raise Invalid(f"{name} is a GeoProperty")
     if unit is not None and (not isinstance(unit, str) or len(unit) > NAME_CHARS_MAX):
         raise Invalid(f"{name}: unitCode is a short text")
     return Attribute(
@@ -138,12 +158,17 @@ def _attribute(name: str, body: Any, context: Context, depth: int) -> Attribute:
         value,
         kind,
         observed_at_us=None if observed is None else _moment(name, observed),
-        dataset_id=None if dataset is None else check_uri(dataset, f"{name}: datasetId"),
+        dataset_id=_dataset(name, dataset),
         unit_code=unit,
         sub=tuple(_subs(name, body, context, depth)),
         value_type=_value_type(name, body.get("valueType")),
         object_types=_object_types(body, context),
     )
+
+
+def _dataset(name: str, value: Any) -> str | None:
+    """@none is the default instance (4.5.5)."""
+    return None if value in (None, "@none") else check_uri(value, f"{name}: datasetId")
 
 
 def _value_type(name: str, value: Any) -> str | None:
@@ -243,10 +268,24 @@ def _plain(name: str, value: Any) -> Any:
         raise Invalid(f"{name}: a number must be finite")
     if isinstance(value, dict | list):
         check_depth(value)
+        if holds_null(value):
+            raise Invalid(f"{name}: {NULL} removes in an update, it is no value")
     return value
 
 
+def holds_null(value: Any) -> bool:
+    """Whether NGSI-LD Null stands anywhere in a value."""
+    if isinstance(value, dict):
+        return any(map(holds_null, value.values()))
+    return any(map(holds_null, value)) if isinstance(value, list) else bool(value == NULL)
+
+
 def _geometry(name: str, value: Any) -> dict[str, Any]:
+    if isinstance(value, str):  # GeoJSON as text (4.7.1)
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            raise Invalid(f"{name}: this text is no GeoJSON") from None
     try:
         return check_geometry(value)
     except Invalid as wrong:
@@ -256,6 +295,8 @@ def _geometry(name: str, value: Any) -> dict[str, Any]:
 def _moment(name: str, value: Any) -> int:
     if not isinstance(value, str):
         raise Invalid(f"{name}: observedAt is an ISO 8601 date-time")
+    if not _MOMENT.match(value):
+        raise Invalid(f"{name}: observedAt is a date-time in UTC, with Z at its end (4.6.3)")
     try:
         return parse_us(value)
     except Invalid as wrong:

@@ -14,6 +14,7 @@ from poorter.standards.ngsild.params import check_names, flag
 from poorter.store.contract import Facet
 
 _LIST = frozenset(("details", "local", "csf", "limit", "offset"))
+_ONE = frozenset(("local",))
 
 
 async def types(face: Face, request: Request) -> Answer:
@@ -28,7 +29,7 @@ async def types(face: Face, request: Request) -> Answer:
 
 async def one_type(face: Face, request: Request, term: str) -> Answer:
     """GET /types/{type} (5.7.7)."""
-    facets, context, wanted, _ = await _asked(face, request)
+    facets, context, wanted, _ = await _asked(face, request, _ONE)
     name = context.expand(term)
     found = _grouped(facets, "type").get(name)
     if found is None:
@@ -74,7 +75,7 @@ async def attributes(face: Face, request: Request) -> Answer:
 
 async def one_attribute(face: Face, request: Request, term: str) -> Answer:
     """GET /attributes/{attr} (5.7.10)."""
-    facets, context, wanted, _ = await _asked(face, request)
+    facets, context, wanted, _ = await _asked(face, request, _ONE)
     name = context.expand(term)
     found = _grouped(facets, "name").get(name)
     if found is None:
@@ -90,10 +91,12 @@ async def one_attribute(face: Face, request: Request, term: str) -> Answer:
     return wanted.answer(body)
 
 
-async def _asked(face: Face, request: Request) -> tuple[list[Facet], Context, Wanted, bool]:
+async def _asked(
+    face: Face, request: Request, known: frozenset[str] = _LIST
+) -> tuple[list[Facet], Context, Wanted, bool]:
     _, permit = face.permit(request, "read")
     given = request.query()
-    check_names(given, _LIST)
+    check_names(given, known)
     context = await face.context(request)
     wanted = await face.wanted(request, context)
     facets = face.store.facets(permit)

@@ -22,7 +22,7 @@ from poorter.standards.http.asgi import JSON, Answer, Request
 from poorter.standards.http.asking import Asking
 from poorter.standards.ngsild.context import CORE, CORE_URL, Context
 from poorter.standards.ngsild.contexts import PATH, Contexts
-from poorter.standards.ngsild.problem import Misplaced, NoSuchForm, NoSuchMedia
+from poorter.standards.ngsild.problem import LengthMissing, Misplaced, NoSuchForm, NoSuchMedia
 from poorter.standards.ngsild.sources.maps import Maps
 from poorter.store.contract import Change, Committed, Op, Store, StoredEntity
 from poorter.store.recording import Recorder
@@ -198,6 +198,8 @@ class Face:
 
     def _media(self, request: Request) -> bool:
         """Whether the @context comes by Link. Raises NoSuchMedia, Invalid where it comes twice."""
+        if request.header(b"content-length") is None:
+            raise LengthMissing("send a Content-Length")
         if request.header(b"content-type") is None:
             raise Misplaced("the Content-Type header is missing")
         media = (request.header(b"content-type") or "").partition(";")[0].strip().lower()

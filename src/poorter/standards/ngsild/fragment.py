@@ -9,11 +9,13 @@ from typing import Any
 
 from poorter.city.entity import VALUE_KEY, Attribute, Entity
 from poorter.city.errors import Invalid
-from poorter.city.ids import check_name, check_uri
+from poorter.city.ids import check_uri
 from poorter.standards.ngsild.context import Context
 from poorter.standards.ngsild.decode import (
     NULL,
     RESERVED,
+    attribute_name,
+    holds_null,
     parse_attribute,
     parse_scopes,
     parse_types,
@@ -51,9 +53,10 @@ def parse_fragment(doc: Any, context: Context) -> Fragment:
     for term, value in doc.items():
         if term in RESERVED:
             continue
-        name = context.expand(check_name(term, "attribute name"))
+        name = attribute_name(term, context)
         for one in value if isinstance(value, list) and _instances(value) else (value,):
             dataset = one.get("datasetId") if isinstance(one, dict) else None
+            dataset = None if dataset == "@none" else dataset
             if dataset is not None:
                 check_uri(dataset, f"{name}: datasetId")
             if is_null(one):
@@ -78,8 +81,9 @@ def _whole(name: str, doc: Any, context: Context) -> Attribute | None:
     if "type" not in doc or not _has_value(doc):
         return None
     kept = without_nulls(doc)
-    parsed = parse_attribute(name, kept, context)
-    return parsed if len(kept) == len(doc) else None
+    emptied = _emptied(kept)
+    parsed = parse_attribute(name, emptied, context)
+    return parsed if emptied is kept and len(kept) == len(doc) else None
 
 
 def _instances(value: list[Any]) -> bool:
@@ -137,7 +141,7 @@ def patched(present: Attribute, name: str, doc: Any, context: Context) -> Attrib
 def merged(present: Attribute | None, name: str, doc: Any, context: Context) -> Attribute:
     """An attribute after a merge (5.5.12)."""
     if present is None:
-        return parse_attribute(name, without_nulls(doc), context)
+        return parse_attribute(name, _emptied(without_nulls(doc)), context)
     return _after(present, name, doc, context, deep=True)
 
 
@@ -200,6 +204,14 @@ def without_nulls(doc: Any) -> Any:
         for member, value in doc.items()
         if member != "@context" and not (member not in _VALUES and is_null(value))
     }
+
+
+def _emptied(doc: Any) -> Any:
+    """A document without what NGSI-LD Null takes away inside its value."""
+    value = doc.get("value") if isinstance(doc, dict) else None
+    if isinstance(value, dict) and holds_null(value):
+        return {**doc, "value": _merge_value(None, value)}
+    return doc
 
 
 def _merge_value(present: Any, patch: Any) -> Any:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 
 from poorter.city.errors import Invalid
@@ -29,7 +30,7 @@ def parse_geo(query: Mapping[str, str], context: Context) -> Geo | None:
         coordinates = json.loads(query["coordinates"])
     except (ValueError, RecursionError):
         raise Invalid("coordinates must be a JSON array") from None
-    geometry = check_geometry({"type": query["geometry"], "coordinates": coordinates})
+    geometry = check_geometry({"type": query["geometry"], "coordinates": coordinates}, True)
     least, most = _distances(relation, modifiers)
     name = context.expand(query.get("geoproperty") or "location")
     known: GeoRelation = relation  # type: ignore[assignment]
@@ -49,8 +50,10 @@ def _distances(relation: str, modifiers: list[str]) -> tuple[float | None, float
             found[name] = float(value)
         except ValueError:
             raise Invalid(f"{modifier}: the distance is a number of metres") from None
-        if not separator or name not in ("maxDistance", "minDistance") or not found[name] >= 0:
+        if not separator or name not in ("maxDistance", "minDistance"):
             raise Invalid("near takes maxDistance==metres or minDistance==metres")
+        if not 0 < found[name] < math.inf:
+            raise Invalid(f"{name} is more than nothing, and not endless")
     if not found:
         raise Invalid("near needs maxDistance==metres or minDistance==metres")
     return found.get("minDistance"), found.get("maxDistance")

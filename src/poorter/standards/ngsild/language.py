@@ -34,9 +34,11 @@ def choose(words: Mapping[str, Any], languages: tuple[str, ...]) -> tuple[Any, s
         if wanted == _ANY:
             break
         low = wanted.lower()
-        for tag in words:
-            if tag.lower() == low or tag.lower().startswith(low + "-"):
-                return words[tag], tag
+        while low:  # what is said in no more than a part of the range fits too (RFC 4647, 3.4)
+            for tag in words:
+                if tag.lower() == low or tag.lower().startswith(low + "-"):
+                    return words[tag], tag
+            low = low.rpartition("-")[0]
     for tag in (_UNSPECIFIED, "en"):
         if _ANY not in languages and tag in words:
             return words[tag], tag

@@ -37,6 +37,9 @@ def parse_form(query: Mapping[str, str], context: Context, embed: bytes | None) 
     pick, omit = _projections(query, context, bool(attrs))
     lang = query.get("lang")
     join, level = _join(query)
+    for projection in (pick, omit):
+        if projection is not None and projection.depth > level:
+            raise Invalid("pick and omit go no further than joinLevel links (4.21)")
     datasets = query.get("datasetId")
     return Form(
         simplified=chosen in ("simplified", "keyValues"),

@@ -79,6 +79,13 @@ class NoSuchMedia(Misplaced):
     title = "The media type is not read here"
 
 
+class LengthMissing(Misplaced):
+    """A body comes without Content-Length (CIM 009, 6.3.4)."""
+
+    status = 411
+    title = "Length required"
+
+
 class NoSuchMethod(Misplaced):
     """The resource is there, the method is not."""
 
@@ -122,4 +129,6 @@ def problem_answer(error: CityError) -> Answer:
         headers.append((b"www-authenticate", b"Bearer"))
     if isinstance(error, TooMany):
         headers.append((b"retry-after", str(error.retry_after_s).encode()))
+    if isinstance(error, LengthMissing):
+        return Answer(error.status)  # it has no body (6.3.4)
     return Answer(status_of(error), msgspec.json.encode(problem(error)), tuple(headers))

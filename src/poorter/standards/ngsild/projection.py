@@ -31,6 +31,12 @@ class Projection:
         return self.members.get(name)
 
     @property
+    def depth(self) -> int:
+        """How many links it follows."""
+        below = [1 + one.depth for one in self.members.values() if one is not None]
+        return max(below, default=0)
+
+    @property
     def attributes(self) -> tuple[str, ...]:
         """The names that are attributes."""
         return tuple(name for name in self.members if name not in CORE_MEMBERS)
@@ -62,7 +68,7 @@ def _level(
 ) -> tuple[Projection, str | None]:
     """Members up to a closing brace or the end; the token that ended it."""
     if depth > _DEPTH_MAX:
-        raise TooLarge(f"{what} goes at most {_DEPTH_MAX} links deep")
+        raise Invalid(f"{what} goes at most {_DEPTH_MAX} links deep")
     members: dict[str, Projection | None] = {}
     name: str | None = None
     for part in tokens:

@@ -48,7 +48,7 @@ async def replace(face: Face, request: Request, urn: str) -> Answer:
         raise Invalid("the id in the body is not that in the path")
     if "type" not in doc or given.get("type"):
         present = face.store.entity(for_update(permit), urn)
-        _check_type(present.types, given.get("type"), context, urn)
+        check_type(present.types, given.get("type"), context, urn)
         if "type" not in doc:
             doc = {**doc, "type": [context.compact(name) for name in present.types]}
     await face.commit(request, caller, permit, c.Replace(parse_entity({**doc, "id": urn}, context)))
@@ -66,7 +66,7 @@ async def merge(face: Face, request: Request, urn: str) -> Answer:
         raise Invalid("the id in the body is not that in the path")
 
     def ops(present: Entity) -> list[c.Op]:
-        _check_type(present.types, given.get("type"), context, urn)
+        check_type(present.types, given.get("type"), context, urn)
         return merge_ops(fragment, present, context)
 
     await update(face, request, caller, permit, urn, ops)
@@ -119,12 +119,12 @@ async def delete(face: Face, request: Request, urn: str) -> Answer:
     if given.get("type"):
         context = await face.context(request)
         present = face.store.entity(for_update(permit), urn)
-        _check_type(present.types, given["type"], context, urn)
+        check_type(present.types, given["type"], context, urn)
     await face.commit(request, caller, permit, c.Delete(urn))
     return NO_CONTENT
 
 
-def _check_type(present: tuple[str, ...], asked: str | None, context: Context, urn: str) -> None:
+def check_type(present: tuple[str, ...], asked: str | None, context: Context, urn: str) -> None:
     """Raises NotFound when the entity is of another type than the request selects (4.17)."""
     if asked and not any(set(names) <= set(present) for names in types_of(asked, context)):
         raise NotFound(f"{urn} is not there as {asked[:100]}")

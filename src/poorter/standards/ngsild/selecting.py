@@ -80,6 +80,8 @@ def parse_which(
     """The entities asked for, without paging. Raises Invalid, also for a question too wide;
     `narrow`: it is narrow enough by something else."""
     local = flag(given, "local")
+    if given.get("type") == "*" and given.get("local") == "false":
+        raise Invalid("type=* is about this city only: local can't be false")
     if (
         not narrow
         and not local
@@ -97,7 +99,7 @@ def parse_which(
         alone = Selector((), _ids(given), id_pattern(given.get("idPattern") or None))
     if len(selectors) == 1:
         alone, selectors = selectors[0], ()
-    q = given.get("q")
+    q = given.get("q") or None
     expanding = frozenset(names_in(given.get("expandValues"), context))
     names_in(given.get("jsonKeys"), context)
     types, sets = _types(alone, selectors)
@@ -228,7 +230,7 @@ def parse_selectors(value: Any, context: Context) -> tuple[Selector, ...]:
         ids = one.get("id", ())
         urns = ids if isinstance(ids, list | tuple) else [ids]
         sets = () if one["type"] == "*" else types_of(one["type"], context)
-        pattern = one.get("idPattern")
+        pattern = None if urns else one.get("idPattern")  # an id goes before a pattern (5.2.33)
         if pattern is not None and not isinstance(pattern, str):
             raise Invalid("idPattern is a text")
         found.append(

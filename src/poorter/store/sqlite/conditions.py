@@ -72,7 +72,8 @@ def _one(condition: Exists | Compare, known: Known) -> Term:
                 f"EXISTS (SELECT 1 FROM attribute WHERE entity = e.id AND name = ? AND +{sql} "
                 "AND live)",
                 (known.number, *values),
-                known.covered,
+                # the index of texts holds objects of relationships too, which have no order
+                known.covered and (index == "attribute_num" or condition.op == "=="),
                 f"SELECT entity FROM attribute INDEXED BY {index} WHERE name = ? AND {sql} "
                 "AND live",
             )

@@ -111,4 +111,4 @@ def _reader(face: Face, request: Request) -> Caller:
 
 
 #: subscriptions to registrations
-REGISTRATIONS = Book("/ngsi-ld/v1/csourceSubscriptions", _watching, _reader)
+REGISTRATIONS = Book("/ngsi-ld/v1/csourceSubscriptions", _watching, _reader, shows_triggers=False)

@@ -26,7 +26,8 @@ Trigger = Literal[
     "attributeDeleted",
 ]
 TRIGGERS = frozenset(Trigger.__args__)  # type: ignore[attr-defined]
-_DEFAULT = frozenset(("attributeCreated", "attributeUpdated"))
+DEFAULT_TRIGGERS = ("attributeCreated", "attributeUpdated")
+_DEFAULT = frozenset(DEFAULT_TRIGGERS)
 _UPDATED = frozenset(("attributeCreated", "attributeUpdated", "attributeDeleted"))
 _FORMATS = ("normalized", "concise", "simplified", "keyValues")
 _ACCEPTS = ("application/json", "application/ld+json", "application/geo+json")
@@ -291,7 +292,9 @@ def _pairs(endpoint: Mapping[str, Any], member: str) -> tuple[tuple[str, str], .
     for pair in given:
         if not isinstance(pair, dict) or not isinstance(pair.get("key"), str):
             raise Invalid(f"endpoint.{member} holds pairs of key and value")
-        key, value = pair["key"], str(pair.get("value", ""))
+        if not isinstance(pair.get("value"), str):
+            raise Invalid(f"endpoint.{member} holds pairs of key and value, both texts")
+        key, value = pair["key"], pair["value"]
         if not key or not (key + value).isprintable() or ":" in key or len(key + value) > 2000:
             raise Invalid(f"endpoint.{member}: {key!r:.60} can't be sent")
         found.append((key, value))

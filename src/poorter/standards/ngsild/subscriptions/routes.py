@@ -24,6 +24,7 @@ from poorter.standards.ngsild.params import check_names, flag, number
 from poorter.standards.ngsild.subscriptions.delivery import Counts
 from poorter.standards.ngsild.subscriptions.keeping import Keeping, record_of
 from poorter.standards.ngsild.subscriptions.model import (
+    DEFAULT_TRIGGERS,
     READ_ONLY,
     Subscription,
     parse_subscription,
@@ -38,6 +39,7 @@ class Book:
     base: str
     keeping: Callable[[Face], Keeping]
     enter: Callable[[Face, Request], Caller]
+    shows_triggers: bool = True  # those that hold where none were named
 
     async def create(self, face: Face, request: Request) -> Answer:
         """POST /subscriptions (5.8.1)."""
@@ -157,6 +159,8 @@ class Book:
             return context.compact(sub.context.expand(name)) if isinstance(name, str) else name
 
         doc: dict[str, Any] = {"id": sub.id, **sub.doc}
+        if self.shows_triggers:
+            doc.setdefault("notificationTrigger", list(DEFAULT_TRIGGERS))
         notified = dict(doc["notification"])
         if "entities" in doc:
             doc["entities"] = [_selector(one, said) for one in doc["entities"]]

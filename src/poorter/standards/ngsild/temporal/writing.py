@@ -13,6 +13,7 @@ from poorter.standards.http.asgi import Answer, Request
 from poorter.standards.ngsild.context import Context
 from poorter.standards.ngsild.decode import (
     RESERVED,
+    attribute_name,
     parse_attribute,
     parse_scopes,
     parse_types,
@@ -138,7 +139,7 @@ def _content(
             scopes = parse_scopes(given)
     for term, value in doc.items():
         if term not in RESERVED:
-            name = context.expand(check_name(term, "attribute name"))
+            name = attribute_name(term, context)
             found += _instances(name, value, context)
     return tuple(found), scopes
 
