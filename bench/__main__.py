@@ -46,7 +46,7 @@ def measure(parts: list[str], scratch: Path) -> Lines:
 
 
 def main() -> int:
-    """Print the table; all of it is kept in bench/results/latest.json."""
+    """Print the table; kept in bench/results/latest.json."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
     parts = parser.parse_args().parts or list(PARTS)
@@ -63,18 +63,23 @@ def main() -> int:
             mark = {True: "met", False: "MISSED", None: ""}[line.met]
             out(f"{line.what:54} {line.bar:40} {line.measured}  {mark}\n")
             sys.stdout.flush()
-    if set(parts) == set(PARTS):
-        kept = {
-            "at": datetime.now(UTC).isoformat(timespec="seconds"),
-            "cores": os.cpu_count(),
-            "load_by_others": round(load, 1),
-        }
-        file = ROOT / "bench" / "results" / "latest.json"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        rows = [asdict(line) for line in lines]
-        file.write_text(json.dumps(kept | {"lines": rows}, indent=1) + "\n")
+    keep(lines, whole=set(parts) == set(PARTS), load=load)
     out(CAVEATS)
     return 0
+
+
+def keep(lines: list[Line], whole: bool, load: float) -> None:
+    """Write bench/results/latest.json; of a run in part only its own lines change."""
+    file = ROOT / "bench" / "results" / "latest.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    about = {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "cores": os.cpu_count(),
+        "load_by_others": round(load, 1),
+    }
+    known = [] if whole or not file.exists() else json.loads(file.read_text())["lines"]
+    rows = {row["what"]: row for row in known} | {line.what: asdict(line) | about for line in lines}
+    file.write_text(json.dumps({"lines": list(rows.values())}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -61,8 +61,9 @@ def found(folder: Path, entities: int) -> float:
         began = time.perf_counter()
         for start in range(0, entities, _BATCH):
             ops = (Create(entity(n, dice)) for n in range(start, min(entities, start + _BATCH)))
+            change = Change(tuple(ops))
             permit = running.gate.permit("public", "open-data", "write")
-            waiting.append(running.store.commit(permit, Change(tuple(ops))))
+            waiting.append(running.store.commit(permit, change))
             if len(waiting) > _IN_FLIGHT:
                 waiting.popleft().result()
         for one in waiting:
