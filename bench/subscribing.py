@@ -142,6 +142,9 @@ async def _updates(city: str, url: str, per_second: float, seconds: float) -> li
             )
             writer.write(head.encode() + body)
             answer = await reader.readuntil(b"\r\n\r\n")
+            if b" 403 " in answer:  # the city stood still for longer than a permit lasts
+                await reader.readexactly(int(answer.partition(b"length: ")[2].split(b"\r")[0]))
+                continue
             assert b" 204 " in answer, answer
         writer.close()
 
