@@ -69,8 +69,10 @@ def free_port() -> int:
 class Served:
     """The process; `kill` is kill -9."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, log: Path | None = None) -> None:
+        """`log`: where all goes that it prints; else nowhere."""
         self.folder = folder
+        self.log = log
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.process: subprocess.Popen[bytes] | None = None
@@ -81,12 +83,13 @@ class Served:
         arguments = ["serve", "--city", str(self.folder), "--port", str(self.port)]
         environment = os.environ | {"PYTHONPATH": str(SRC)}
         began = time.perf_counter()
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", code, *arguments],
-            env=environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        with (self.log or Path(os.devnull)).open("ab") as out:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", code, *arguments],
+                env=environment,
+                stdout=out,
+                stderr=out,
+            )
         while time.perf_counter() - began < within_s:
             try:
                 if httpx.get(f"{self.url}/health", timeout=1).status_code == 200:

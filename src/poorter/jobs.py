@@ -13,6 +13,7 @@ from poorter.city.errors import CityError, Conflict, Denied
 from poorter.city.limits import COMMIT_CHANGES_MAX, IDEMPOTENCY_HOURS
 from poorter.city.time import DAY_US, HOUR_US
 from poorter.gate.genesis import HISTORY, RUN
+from poorter.gate.lawful import reads_behind
 from poorter.gate.permit import Permit
 from poorter.running import Running
 from poorter.store.contract import AppendLeaf, Change, DeleteRecord, Put, PutRecord
@@ -179,6 +180,8 @@ async def _measured(running: Running) -> None:
 async def measure_indicators(running: Running) -> None:
     """Each indicator of a goal that holds, as an entity with history."""
     for system in running.systems:
+        if reads_behind(running.gate.policy, system.processor):
+            continue  # a figure about persons leaves its wall by a release, and not like this
         for indicator in system.indicators:
             try:
                 value = await indicator.measure(running.city_of(system))

@@ -11,7 +11,7 @@ from poorter.config import Config
 from poorter.connections.run import Connections
 from poorter.decide.decisions import Decisions
 from poorter.decide.objection import Objections
-from poorter.gate.gate import Gate
+from poorter.gate.gate import Compiled, Gate
 from poorter.gate.genesis import RUN
 from poorter.gate.policy import Purpose
 from poorter.gate.pseudonyms import Pseudonyms
@@ -21,12 +21,14 @@ from poorter.gate.uses import Uses
 from poorter.handle import LocalCity
 from poorter.identity.credentials import Credential, Credentials
 from poorter.identity.keys import (
+    PublicPair,
     add_missing_keys,
     kept_secret,
     load_key,
     read_ring,
     read_secret,
 )
+from poorter.identity.mark import FILE, VersionMark
 from poorter.identity.persons import BSN, Persons, is_subject
 from poorter.identity.services import SERVICES, Service
 from poorter.ledger.sealing import LineKeys
@@ -194,8 +196,8 @@ def _wire(config: Config, store: WalledStore) -> Running:
     ring = read_ring(config.paths_keys)
     policy_keys = [entry.public() for entry in ring if entry.use == "policy"]
     ledger_keys = [entry.public() for entry in ring if entry.use == "ledger"]
-    port = PolicyStore(store)
-    gate = Gate(load(port, policy_keys, clock), clock)
+    port, mark = PolicyStore(store), VersionMark(config.paths_keys)
+    gate = Gate(_policy(port, policy_keys, clock, mark), clock)
     decisions = Decisions(
         store,
         gate,
@@ -210,8 +212,7 @@ def _wire(config: Config, store: WalledStore) -> Running:
     def office_of(name: str) -> str | None:
         return running.office_of(name)
 
-    uses = Uses()
-    line_keys = LineKeys(config.paths_keys)
+    uses, line_keys = Uses(), LineKeys(config.paths_keys)
     sequencer = Sequencer(
         config.paths_data / LEDGER_FOLDER,
         leaves,
@@ -219,23 +220,24 @@ def _wire(config: Config, store: WalledStore) -> Running:
         ledger_keys,
         clock,
     )
+    recorder = Recorder(
+        store,
+        gate,
+        uses,
+        clock,
+        line_keys,
+        Spool(config.paths_spool),
+        config.ledger_origin,
+        store.subject_of,
+    )
     running = Running(
         config=config,
         clock=clock,
         store=store,
         gate=gate,
-        registry=Registry(port, gate, load_key(config.paths_keys, "policy"), clock),
+        registry=Registry(port, gate, load_key(config.paths_keys, "policy"), clock, mark),
         uses=uses,
-        recorder=Recorder(
-            store,
-            gate,
-            uses,
-            clock,
-            line_keys,
-            Spool(config.paths_spool),
-            config.ledger_origin,
-            store.subject_of,
-        ),
+        recorder=recorder,
         credentials=Credentials(),
         decisions=decisions,
         objections=Objections(store, gate, clock, office_of),
@@ -250,7 +252,7 @@ def _wire(config: Config, store: WalledStore) -> Running:
         pepper=read_secret(config.paths_keys / "pepper"),
         parties={p.name: _party(config, p, outgoing, clock) for p in config.identity_providers},
         services={service.id: service for service in SERVICES},
-        people=_people(config, store, gate, line_keys),
+        people=_people(config, store, gate, recorder),
     )
     running.collecting = _collecting(config, running.sequencer)
     gate.recording = lambda: running.sequencer.failing is None
@@ -258,11 +260,23 @@ def _wire(config: Config, store: WalledStore) -> Running:
     return running
 
 
-def _people(config: Config, store: WalledStore, gate: Gate, names: LineKeys) -> People:
-    def notice_name(wall: str, subject: str) -> str:
-        return names.name(wall, subject)[1].hex()
+def _policy(port: PolicyStore, keys: list[PublicPair], clock: Clock, mark: VersionMark) -> Compiled:
+    try:
+        return load(port, keys, clock, mark)
+    except Invalid as wrong:
+        if "is not above" not in wrong.detail:
+            raise
+        raise Invalid(
+            f"{wrong.detail}: the data is older than the policy that was in force here. To go on "
+            f"with it, knowing that ended grants come back, remove {FILE} from the folder of keys"
+        ) from None
 
-    return make_people(store, gate, config.paths_keys, config.city_id, notice_name)
+
+def _people(config: Config, store: WalledStore, gate: Gate, recorder: Recorder) -> People:
+    def notice_name(wall: str, subject: str) -> str:
+        return recorder.keys.name(wall, subject)[1].hex()
+
+    return make_people(store, gate, config.paths_keys, config.city_id, notice_name, recorder)
 
 
 def _collecting(config: Config, sequencer: Sequencer) -> Collecting | None:

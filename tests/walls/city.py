@@ -19,6 +19,12 @@ from poorter.server import make_app
 
 T = Text("woord", "word")
 V1 = "/ngsi-ld/v1"
+RATES: dict[str, object] = {
+    "server.rate_per_second": 1e6,
+    "server.rate_burst": 1_000_000,
+    "server.public_rate_per_second": 1e6,
+    "server.public_rate_burst": 1_000_000,
+}
 VOTE = Vote("Council", "2026-01-01", 2, 1)
 
 #: purpose -> (wall's dataset, GDPR 6(1), more)
@@ -95,9 +101,11 @@ class City:
 
 
 @asynccontextmanager
-async def city(folder: Path, clock: ManualClock | None = None) -> AsyncIterator[City]:
+async def city(
+    folder: Path, clock: ManualClock | None = None, more: dict[str, object] | None = None
+) -> AsyncIterator[City]:
     clock = clock or ManualClock()
-    async with founded(folder, clock, ()) as running:
+    async with founded(folder, clock, (), RATES | (more or {})) as running:
         await running.registry.put(parts(), "ada", "a test")
         keys: list[Credential] = []
         headers = {}

@@ -172,6 +172,10 @@ def test_the_glass_is_broken_for_one_person_by_two_for_a_while(tmp_path: Path) -
             whose = c.running.recorder.keys.name("care", subject)[1].hex()
             (notice,) = c.running.store.records(own, "notice", {"subject": whose})
             assert (notice.doc["kind"], notice.doc["purpose"]) == ("opened", "emergency")
+            from poorter.offices.looked import looked
+
+            (told,) = looked(c.running, [("care", subject)]).notices
+            assert (told.kind, told.why) == ("opened", TWO.why)
             clock.forward_s(2 * 3600 + 1)
             assert await names() == []
 

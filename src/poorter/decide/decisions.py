@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from poorter.city.clock import Clock
 from poorter.city.entity import Attribute, Entity
-from poorter.city.errors import CityError, Conflict, Denied, Invalid, NotFound
+from poorter.city.errors import CityError, Conflict, Denied, Invalid, NotFound, Unsupported
 from poorter.city.ids import mint
 from poorter.city.text import Text
 from poorter.city.time import DAY_US, SECOND_US
@@ -22,6 +22,7 @@ from poorter.decide.safety import Rule, after_command, forbidden_by
 from poorter.decide.stamp import Stamp, report
 from poorter.gate.gate import Gate, together
 from poorter.gate.genesis import RUN
+from poorter.gate.lawful import reads_behind
 from poorter.gate.permit import Permit
 from poorter.ledger.leaf import LeafType, make_line
 from poorter.store.contract import (
@@ -115,6 +116,13 @@ class Decisions:
         mandate = self.mandate(proposal.mandate)
         if processor != mandate.processor or not self.runs(mandate):
             raise Denied
+        if reads_behind(self._gate.policy, processor):
+            raise Unsupported(
+                Text(
+                    "advies van achter een muur wordt nergens bewaard waar anderen het lezen",
+                    "advice from behind a wall would be kept where others read it",
+                )
+            )
         if proposal.attribute != mandate.attribute:
             raise Invalid(f"{mandate.id} decides on {mandate.attribute} only")
         self._entity(mandate, proposal.urn)

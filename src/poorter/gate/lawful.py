@@ -18,6 +18,8 @@ from poorter.gate.policy import Dataset, Grant, Policy, Purpose
 #: the city's own background work: it runs the platform and is no app
 INTERNAL = "internal:"
 PUBLIC = "public"
+#: makes figures about persons, and nothing else, of what it was granted like any app
+RELEASE = "internal:release"
 _WRITES = ("write", "command")
 #: what of a purpose makes it that purpose: with another one it is a new use
 _USE = ("goal", "legal_basis", "art6", "art9", "enforcement", "consent_invalid", "glass", "from_us")
@@ -34,7 +36,7 @@ def unlawful(policy: Policy) -> Iterable[str]:
     """What is wrong with a policy whose references are right, in words."""
     yield from _types(policy)
     for grant in policy.grants.values():
-        if not grant.processor.startswith(INTERNAL):
+        if not _runs_the_city(grant.processor):
             yield from _grant(policy, grant)
     for purpose in policy.purposes.values():
         yield from _purpose(policy, purpose)
@@ -47,7 +49,23 @@ def walls_of(policy: Policy, purpose: str) -> frozenset[str]:
         policy.datasets[grant.dataset].wall
         for grant in policy.grants.values()
         if grant.purpose == purpose
-        and not grant.processor.startswith(INTERNAL)
+        and not _runs_the_city(grant.processor)
+        and policy.datasets[grant.dataset].walled
+    )
+
+
+def _runs_the_city(processor: str) -> bool:
+    return processor.startswith(INTERNAL) and processor != RELEASE
+
+
+def reads_behind(policy: Policy, processor: str) -> frozenset[str]:
+    """The walls behind which a processor reads, for whatever purpose. All that it makes, figures,
+    advice, answers, carries them: none of it goes where they are not."""
+    return frozenset(
+        policy.datasets[grant.dataset].wall
+        for grant in policy.grants.values()
+        if grant.processor == processor
+        and "read" in grant.actions
         and policy.datasets[grant.dataset].walled
     )
 
@@ -126,17 +144,13 @@ def _flows(policy: Policy) -> Iterable[str]:
         walls = walls_of(policy, purpose)
         if len(walls) > 1:
             yield f"purpose {purpose} would join walls: {', '.join(sorted(walls))}"
-    reads: dict[str, set[str]] = {}
-    for grant in policy.grants.values():
-        dataset = policy.datasets[grant.dataset]
-        if dataset.walled and "read" in grant.actions:
-            reads.setdefault(grant.processor, set()).add(dataset.wall)
+    reads = {name: reads_behind(policy, name) for name in policy.processors}
     for grant in policy.grants.values():
         dataset = policy.datasets[grant.dataset]
         if grant.processor.startswith(INTERNAL) or not set(grant.actions) & set(_WRITES):
             continue
         target = dataset.wall if dataset.walled else ""
-        out = reads.get(grant.processor, set()) - {target}
+        out = reads[grant.processor] - {target}
         if out:
             yield (
                 f"grant {grant.id}: {grant.processor} reads behind {', '.join(sorted(out))} and "

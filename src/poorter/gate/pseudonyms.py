@@ -122,4 +122,8 @@ def _letters(raw: bytes) -> str:
 
 
 def _bytes(letters: str) -> bytes:
-    return base64.b32decode(letters.upper() + "=" * (-len(letters) % 8))
+    """Raises ValueError for letters whose spare bits say something: one id has one spelling."""
+    raw = base64.b32decode(letters.upper() + "=" * (-len(letters) % 8))
+    if _letters(raw) != letters:
+        raise ValueError("not the canonical spelling")
+    return raw

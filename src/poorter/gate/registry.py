@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import date
+from typing import Protocol
 
 from poorter.city.clock import Clock
 from poorter.city.errors import Invalid, NotFound
@@ -53,18 +54,45 @@ async def found(port: PolicyPort, policy: Policy, key: KeyPair, clock: Clock, by
     return bundles.open_bundle(bundle, [key.public()])
 
 
-def load(port: PolicyPort, keys: Iterable[PublicPair], clock: Clock) -> Compiled:
-    """The policy in force. Raises NotFound in a city that was never founded, Invalid if forged."""
+class Mark(Protocol):
+    """Remembers, apart from the store, the highest policy version that was ever in force."""
+
+    def read(self) -> int:
+        """The version; 0 before the first."""
+        ...
+
+    def raise_to(self, version: int) -> None:
+        """Remember a higher one."""
+        ...
+
+
+def load(
+    port: PolicyPort, keys: Iterable[PublicPair], clock: Clock, mark: Mark | None = None
+) -> Compiled:
+    """The policy in force. Raises NotFound in a city that was never founded, Invalid if it is
+    forged, or older than one that was in force here (`mark`)."""
     doc = port.load_bundle(reading_permit(clock.now_us() + 60_000_000))
     if doc is None:
         raise NotFound("this city has no policy yet")
-    return bundles.open_bundle(bundles.from_doc(dict(doc)), keys)
+    above = -1 if mark is None else mark.read() - 1
+    compiled = bundles.open_bundle(bundles.from_doc(dict(doc)), keys, above)
+    if mark is not None:
+        mark.raise_to(compiled.policy.version)
+    return compiled
 
 
 class Registry:
     """Adds to, and takes from, the policy of a running city."""
 
-    def __init__(self, port: PolicyPort, gate: Gate, key: KeyPair, clock: Clock) -> None:
+    def __init__(
+        self,
+        port: PolicyPort,
+        gate: Gate,
+        key: KeyPair,
+        clock: Clock,
+        mark: Mark | None = None,
+    ) -> None:
+        self._mark = mark
         self._port = port
         self._gate = gate
         self._key = key
@@ -136,6 +164,8 @@ class Registry:
         doc = bundles.to_doc(bundle)
         await self._port.save_bundle(permit, doc, policy.version, line.leaf, line.payload)
         self._gate.swap(compiled)
+        if self._mark is not None:
+            self._mark.raise_to(policy.version)
         return policy
 
 

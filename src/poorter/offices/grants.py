@@ -10,6 +10,7 @@ from typing import get_args
 from poorter.city.errors import Invalid, NotFound
 from poorter.city.text import Text
 from poorter.city.time import DAY_US
+from poorter.gate.lawful import RELEASE
 from poorter.gate.permit import Action
 from poorter.gate.policy import Dataset, Grant, Part, Processor
 from poorter.gate.registry import following
@@ -64,7 +65,7 @@ async def draft_grant(
                 f"a grant allows one or more of {', '.join(ACTIONS)}",
             )
         )
-    if processor.startswith(INTERNAL):
+    if processor.startswith(INTERNAL) and (processor != RELEASE or known != ["read"]):
         raise Invalid(
             Text(
                 f"{processor} is eigen werk van het platform",

@@ -38,6 +38,16 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
+class Notice:
+    """What a person is told without asking. "vital": used while the ledger could not write;
+    "opened", "translated": two people did that, and said `why`."""
+
+    at_us: int
+    kind: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Looked:
     """Everything about one person: looks, the newest first; dates on which lines that are kept
     from them unlock, with how many; how many there are in all; notices."""
@@ -46,7 +56,7 @@ class Looked:
     locked: tuple[tuple[str, int], ...]
     erased: int
     number: int
-    notices: tuple[int, ...]  # moments at which data was used while the ledger could not write
+    notices: tuple[Notice, ...]
 
 
 def walls_of(policy: Policy) -> tuple[str, ...]:
@@ -66,7 +76,7 @@ def looked(running: Running, subjects: list[tuple[str, str]]) -> Looked:
     looks: list[Look] = []
     locked: dict[str, int] = {}
     erased = number = 0
-    notices: list[int] = []
+    notices: list[Notice] = []
     for wall, subject in subjects:
         total = running.insight.number(wall, subject)
         number += total
@@ -78,7 +88,7 @@ def looked(running: Running, subjects: list[tuple[str, str]]) -> Looked:
                 erased += 1
             else:
                 looks.append(_look(running, policy, line))
-        notices += _notices(running, wall, subject) if total else []
+        notices += _notices(running, wall, subject)
     looks.sort(key=lambda one: -one.line.index)
     return Looked(tuple(looks), tuple(sorted(locked.items())), erased, number, tuple(notices))
 
@@ -123,8 +133,9 @@ def _read_before(running: Running) -> None:
             running.purposes_before[f"{purpose.id}@{activity_version(purpose)}"] = purpose
 
 
-def _notices(running: Running, wall: str, subject: str) -> list[int]:
+def _notices(running: Running, wall: str, subject: str) -> list[Notice]:
     _, name = running.recorder.keys.name(wall, subject)
     permit = running.gate.permit("internal:uses", RUN, "read")
     records = running.store.records(permit, NOTICE, {"subject": name.hex()}, SHOWN_MAX)
-    return [int(record.doc["used_us"]) for record in records]
+    docs = [record.doc for record in records]
+    return [Notice(doc["used_us"], doc["kind"], doc.get("why", "")) for doc in docs]

@@ -7,6 +7,7 @@ between, nobody sees more than the person wants.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -76,6 +77,7 @@ class Consents:
         self._key = key
         self._controller = controller
         self._principal = principal
+        self._one_by_one = asyncio.Lock()
 
     def load(self) -> None:
         """Take all choices from the store."""
@@ -183,6 +185,11 @@ class Consents:
         return await self._step(person, purpose, wall, step)
 
     async def _step(self, person: Person, purpose: Purpose, wall: str, step: Step) -> str:
+        """One at a time, so that what counts is always what is written last."""
+        async with self._one_by_one:
+            return await self._stepped(person, purpose, wall, step)
+
+    async def _stepped(self, person: Person, purpose: Purpose, wall: str, step: Step) -> str:
         subject = person.subject(wall)
         known = self._record(subject, purpose.id)
         if known is None and step.state in ("withdrawn", "lifted"):

@@ -40,6 +40,7 @@ from poorter.store.contract import (
     StoredEntity,
 )
 from poorter.store.walls.rows import own_value
+from poorter.store.walls.sealing import forget
 from poorter.store.walls.store import WalledStore
 
 HOLD, ASKED = "legal-hold", "erasure"
@@ -79,6 +80,7 @@ class Erasing:
 
     async def _erase(self, subject: str, wall: str, by: str) -> int:
         self._store.rows.vault.destroy(subject, self._clock.now_us())
+        forget()
         kept = list(self._rows_of(subject))
         ops: list[Op] = [Erase(row.urn) for row in kept]
         ops += [

@@ -15,6 +15,8 @@ from poorter.rights.consents import OWN, Consents
 from poorter.rights.erasure import Erasing
 from poorter.rights.guardians import Guardians
 from poorter.rights.opening import NoticeName, Openings
+from poorter.rights.releases import Releases
+from poorter.store.recording import Recorder
 from poorter.store.walls.store import WalledStore
 
 
@@ -26,6 +28,7 @@ class People:
     guardians: Guardians
     erasing: Erasing
     openings: Openings
+    releases: Releases
 
     def load(self) -> None:
         """Take what stands from the store."""
@@ -40,7 +43,12 @@ class People:
 
 
 def make_people(
-    store: WalledStore, gate: Gate, keys: Path, city_id: str, notice_name: NoticeName
+    store: WalledStore,
+    gate: Gate,
+    keys: Path,
+    city_id: str,
+    notice_name: NoticeName,
+    recorder: Recorder,
 ) -> People:
     """Wire it, and load what stands. A city founded before there was a dataset for it has none."""
     secret = kept_secret(keys, "receipts")
@@ -57,6 +65,7 @@ def make_people(
         Guardians(store, gate, clock, Persons(keys), read_secret(keys / "pepper")),
         Erasing(store, gate, clock),
         Openings(store, gate, clock, notice_name),
+        Releases(store, gate, clock, recorder),
     )
     if gate.allows(OWN, RUN, "read"):
         people.load()

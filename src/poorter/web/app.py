@@ -74,6 +74,7 @@ TABLE: tuple[tuple[str, tuple[str, ...], Handler], ...] = (
     ("control/connections", ("GET", "POST"), connecting.page),
     ("control/keys", ("GET", "POST"), offices.keys),
     ("control/grants", ("GET", "POST"), offices.grants),
+    ("control/persons", ("GET", "POST"), offices.persons),
     ("control/policy", ("GET", "POST"), offices.policy),
     ("control/officers", ("GET", "POST"), offices.officers),
     ("control/letters", ("GET", "POST"), letters.codes),

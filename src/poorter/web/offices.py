@@ -10,12 +10,14 @@ from starlette.responses import Response
 
 from poorter.city.errors import Denied, Invalid, Unauthenticated
 from poorter.city.text import Text
+from poorter.gate.lawful import RELEASE, walls_of
 from poorter.gate.policy import Grant
 from poorter.identity.sessions import COOKIE, ROLES, Session
 from poorter.offices import grants as granting
 from poorter.offices import keys as keeping
 from poorter.offices import parts as parting
 from poorter.offices import people
+from poorter.offices import persons as one_person
 from poorter.offices.drafts import Draft, drafts, drop_draft
 from poorter.offices.preview import Preview, preview
 from poorter.offices.record import OFFICER
@@ -80,7 +82,9 @@ async def grants(visit: Visit) -> Response:
             policy=policy,
             datasets=[d for d in policy.datasets.values() if granting.grantable(d)],
             actions=granting.ACTIONS,
-            processors=sorted(p for p in policy.processors if not p.startswith(granting.INTERNAL)),
+            processors=sorted(
+                p for p in policy.processors if not p.startswith(granting.INTERNAL) or p == RELEASE
+            ),
         )
     session, fields = await visit.staff_form()
     _officer(session)
@@ -139,6 +143,42 @@ async def policy(visit: Visit) -> Response:
     else:
         raise Invalid(Text("stel voor, keur goed of laat vallen", "draft, approve or drop"))
     return visit.redirect("control/policy")
+
+
+async def persons(visit: Visit) -> Response:
+    """Erase, hold, open or translate what is kept of one person: drafted, then approved."""
+    if visit.request.method == "GET":
+        _officer(visit.staff())
+        return _persons(visit, None)
+    session, fields = await visit.staff_form()
+    _officer(session)
+    act, by = fields.get("act"), session.officer
+    done = None
+    if act == "approve":
+        done = await one_person.approve_person(visit.running, fields.get("id", ""), by)
+    elif act == "drop":
+        await drop_draft(visit.running, fields.get("id", ""), one_person.KINDS, by)
+    elif act == "draft":
+        kind: Any = fields.get("kind", "")
+        await one_person.draft_person(visit.running, kind, fields, by)
+    elif act == "release":
+        number, wall = fields.get("number", ""), fields.get("wall", "")
+        done = await one_person.release_hold(visit.running, number, wall, by)
+    else:
+        raise Invalid(Text("stel voor, keur goed of laat vallen", "draft, approve or drop"))
+    return _persons(visit, done) if done else visit.redirect("control/persons")
+
+
+def _persons(visit: Visit, done: one_person.Done | None) -> Response:
+    policy = visit.running.gate.policy
+    touching = [p for p in policy.purposes.values() if walls_of(policy, p.id)]
+    return visit.render(
+        "persons.html",
+        drafts=one_person.waiting(visit.running),
+        walls=one_person.walls(visit.running),
+        purposes=touching,
+        done=done,
+    )
 
 
 def _running_grants(visit: Visit) -> list[Grant]:

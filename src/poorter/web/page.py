@@ -50,7 +50,7 @@ HEADERS = {
     "referrer-policy": "same-origin",
     "cache-control": "no-store",
 }
-OFFICE_PAGES = ("keys", "grants", "officers", "desk", "letters", "guardians", "policy")
+OFFICE_PAGES = ("keys", "grants", "officers", "desk", "letters", "guardians", "policy", "persons")
 #: forms whose address shows nothing by itself, and where to look instead
 AFTER_FORMS = (
     ("control/goals/", "goals"),

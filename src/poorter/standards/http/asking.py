@@ -45,9 +45,9 @@ class Asking:
             self._public.take("public", now_us)
         else:
             self._keyed.take(caller.credential, now_us)
-        purpose = request.header(PURPOSE_HEADER)
-        if purpose is not None and purpose != caller.purpose:
-            raise Denied
+        purposes = _all(request, PURPOSE_HEADER)
+        if purposes and (len(purposes) > 1 or purposes[0].decode("latin-1") != caller.purpose):
+            raise Denied  # given twice it counts for nothing: nobody chooses which one is meant
         return caller
 
     def known(self, request: Request) -> Caller:

@@ -12,6 +12,7 @@ from poorter.city.clock import Clock
 from poorter.city.errors import CityError, Denied, Invalid, NotFound
 from poorter.gate.gate import Gate
 from poorter.gate.genesis import RUN
+from poorter.gate.lawful import reads_behind
 from poorter.identity.caller import PUBLIC
 from poorter.ledger.leaf import make_line
 from poorter.standards.http.address import UNKNOWN, address_of, is_own
@@ -87,7 +88,9 @@ class Operations:
             given = body
             key = request.header(b"idempotency-key")
         address = address_of(request.scope, self._proxies)
-        result = await self.run(system, operation, given, key, caller.credential, address)
+        result = await self.run(
+            system, operation, given, key, caller.credential, address, caller.purpose
+        )
         return Answer(200, msgspec.json.encode(result), _HEADERS)
 
     def find(self, system: str, operation: str) -> tuple[System, Operation]:
@@ -105,6 +108,7 @@ class Operations:
         key: str | None = None,
         credential: str = PUBLIC.credential,
         address: str = UNKNOWN,
+        purpose: str = PUBLIC.purpose,
     ) -> dict[str, Any]:
         """Check inputs, run, and for an act leave its leaf. A repeated key repeats the answer.
 
@@ -112,6 +116,8 @@ class Operations:
         """
         if not self._gate.allows(system.processor, system.purpose, "read"):
             raise Denied
+        if purpose != system.purpose and reads_behind(self._gate.policy, system.processor):
+            raise Denied  # what is answered from behind a wall stays with its purpose
         inputs = read_inputs(operation.fields, given)
         city = self._city_of(system)
         if operation.kind == "ask":

@@ -156,7 +156,9 @@ class Rows:
         body = found[1]
         if b'"object' in body:
             body = _encode(self._outward(permit, reach, body))
-        return replace(kept, body=body)
+        return StoredAttribute(
+            kept.name, kept.dataset_id, body, kept.created_at_us, kept.modified_at_us
+        )
 
     def _outward(self, permit: Permit, reach: Reach, body: bytes) -> dict[str, Any]:
         doc: dict[str, Any] = _decode(body)

@@ -10,12 +10,23 @@ from __future__ import annotations
 
 import base64
 import hmac
+from functools import lru_cache
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 VERSION = "1"
 NONCE_BYTES = 12
+
+
+@lru_cache(4096)
+def _cipher(key: bytes) -> AESGCM:
+    return AESGCM(key)
+
+
+def forget() -> None:
+    """No key stays in memory that has been destroyed."""
+    _cipher.cache_clear()
 
 
 def place_of(urn: str, name: str, dataset_id: str | None, observed_at_us: int | None) -> bytes:
@@ -28,7 +39,7 @@ def seal(key: bytes, place: bytes, purpose: str, body: bytes) -> str:
     """Text to keep. `purpose`: what it was collected for; it travels inside."""
     plain = purpose.encode() + b"\0" + body
     nonce = hmac.digest(key, b"nonce\0" + place + b"\0" + plain, "sha256")[:NONCE_BYTES]
-    sealed = AESGCM(key).encrypt(nonce, plain, place)
+    sealed = _cipher(key).encrypt(nonce, plain, place)
     return VERSION + base64.b64encode(nonce + sealed).decode()
 
 
@@ -38,7 +49,7 @@ def unseal(key: bytes, place: bytes, text: str) -> tuple[str, bytes] | None:
         return None
     try:
         raw = base64.b64decode(text[1:], validate=True)
-        plain = AESGCM(key).decrypt(raw[:NONCE_BYTES], raw[NONCE_BYTES:], place)
+        plain = _cipher(key).decrypt(raw[:NONCE_BYTES], raw[NONCE_BYTES:], place)
     except (InvalidTag, ValueError):
         return None
     purpose, _, body = plain.partition(b"\0")

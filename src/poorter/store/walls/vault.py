@@ -33,6 +33,7 @@ class Vault:
         os.close(os.open(folder / FILE, os.O_RDWR | os.O_CREAT, 0o600))
         self._lock = threading.Lock()
         self._known: dict[str, bytes] = {}
+        self._pending: dict[str, bytes] = {}
         try:
             self._connection = apsw.Connection(str(folder / FILE))
             self._connection.set_busy_timeout(5000)
@@ -56,28 +57,34 @@ class Vault:
                 if not rows:
                     return None
                 if len(self._known) >= CACHED:
-                    self._known.clear()
+                    self._known = dict(self._pending)
                 known = self._known[subject] = bytes(rows[0][0])
         return known
 
     def made(self, subject: str) -> bytes:
-        """The key of a person, made and on disk when this returns."""
+        """The key of a person, made if need be. It counts once `flush` has returned: nothing is
+        sealed under a key that a crash could take."""
         known = self.key(subject)
-        if known is not None:
-            return known
+        if known is None:
+            with self._lock:
+                known = self._known.setdefault(subject, os.urandom(KEY_BYTES))
+                self._pending[subject] = known
+        return known
+
+    def flush(self) -> None:
+        """All keys that were made are on disk when this returns, in one transaction. Raises
+        Unavailable; then they are tried again the next time."""
+        if not self._pending:
+            return
         with self._lock:
+            rows = list(self._pending.items())
             try:
-                list(
-                    self._connection.execute(
-                        "INSERT OR IGNORE INTO key VALUES (?, ?)", (subject, os.urandom(KEY_BYTES))
-                    )
-                )
+                with self._connection:
+                    self._connection.executemany("INSERT OR IGNORE INTO key VALUES (?, ?)", rows)
             except apsw.Error as wrong:
                 words = f"the keys of persons can't be written: {type(wrong).__name__}"
                 raise Unavailable(words) from None
-        made = self.key(subject)
-        assert made is not None
-        return made
+            self._pending.clear()
 
     def destroy(self, subject: str, now_us: int) -> None:
         """No key any more, and a tombstone in its place, in one transaction."""
@@ -91,6 +98,7 @@ class Vault:
                 )
             )
             self._known.pop(subject, None)
+            self._pending.pop(subject, None)
 
     def tombstones(self) -> dict[str, int]:
         """Who was erased, and when."""

@@ -39,7 +39,9 @@ class Writing:
 
         Raises: NotFound for a row that is absent or hidden, Denied, Invalid.
         """
-        return tuple(map(self._op, ops))
+        turned = tuple(map(self._op, ops))
+        self._rows.vault.flush()
+        return turned
 
     def _op(self, op: c.Op) -> c.Op:
         if isinstance(op, c.Create | c.Put | c.Replace):
@@ -201,8 +203,9 @@ class Writing:
         """Relationships lead to kept ids again; one that is sent in as such leads nowhere."""
         value = attribute.value
         if attribute.kind in ("Relationship", "ListRelationship"):
-            if isinstance(value, str) and is_kept(value):
-                raise NotFound(f"{attribute.name} leads to nothing")
+            for one in value if isinstance(value, list) else [value]:
+                if isinstance(one, str) and is_kept(one):
+                    raise NotFound(f"{attribute.name} leads to nothing")
             value = self._rows.pseudonyms.inward(self._permit.purpose, wall.name, value)
         sub = tuple(self._inward(part, wall) for part in attribute.sub)
         return replace(attribute, value=value, sub=sub)

@@ -12,6 +12,7 @@ from poorter.city.entity import Entity
 from poorter.city.matching import Linked, matches
 from poorter.city.query import Query
 from poorter.city.scope import scope_pattern
+from poorter.gate.pseudonyms import is_shown
 from poorter.standards.ngsild.subscriptions.hooks import Hooks, hook_of
 from poorter.standards.ngsild.subscriptions.model import Subscription
 from poorter.store.contract import StoredAttribute, StoredEntity
@@ -172,7 +173,9 @@ class Index:
 
 
 def _ids(sub: Subscription) -> list[str]:
-    """The entities that it is about, where it names all of them."""
+    """The entities that it is about, where it names all of them by the ids they are kept by."""
     if not all(one.ids for one in sub.selectors):
         return []
-    return list(dict.fromkeys(urn for one in sub.selectors for urn in one.ids))
+    ids = list(dict.fromkeys(urn for one in sub.selectors for urn in one.ids))
+    # a person's row changes under the id it is kept by, and is named here as the purpose sees it
+    return [] if any(map(is_shown, ids)) else ids

@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: EUPL-1.2
+"""Fixed atoms: the smallest groups of which a figure may leave a wall. Pure.
+
+A cell is the finest there is: a path of areas (city, district, street) and a category. Cells are
+merged until each atom holds k persons and k addresses, inside the same area as long as that is
+possible. Any question is a union of atoms, so the difference of two answers is one too: whatever
+is asked, no group below k can be worked out. Frozen for a period, or the moving of one person
+between two lattices would tell of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+#: areas from the largest down, then the category
+Cell = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One person in a cell, at an address."""
+
+    cell: Cell
+    person: str
+    address: str
+
+
+@dataclass(slots=True)
+class _Group:
+    cells: list[Cell] = field(default_factory=list)
+    persons: set[str] = field(default_factory=set)
+    addresses: set[str] = field(default_factory=set)
+
+    def take(self, other: _Group) -> None:
+        self.cells += other.cells
+        self.persons |= other.persons
+        self.addresses |= other.addresses
+
+    def enough(self, k: int) -> bool:
+        return len(self.persons) >= k and len(self.addresses) >= k
+
+
+@dataclass(frozen=True, slots=True)
+class Lattice:
+    """The atoms of a period: each a list of cells. What is in none is in no figure."""
+
+    k: int
+    atoms: tuple[tuple[Cell, ...], ...]
+
+    def digest(self) -> str:
+        """SHA-256 of it, for the ledger: it was not another one."""
+        text = repr((self.k, self.atoms)).encode()
+        return hashlib.sha256(text).hexdigest()
+
+    def places(self) -> dict[Cell, int]:
+        """The atom of each cell."""
+        return {cell: n for n, cells in enumerate(self.atoms) for cell in cells}
+
+
+def build_lattice(seen: Iterable[Seen], k: int) -> Lattice:
+    """Merge cells until each atom holds `k` persons and `k` addresses. Empty when all of them
+    together don't. Raises ValueError for k below 2 or paths of different lengths."""
+    if k < 2:
+        raise ValueError("the smallest group is of at least two")
+    groups: dict[Cell, _Group] = {}
+    for one in seen:
+        group = groups.setdefault(one.cell, _Group([one.cell]))
+        group.persons.add(one.person)
+        group.addresses.add(one.address)
+    if len({len(cell) for cell in groups}) > 1:
+        raise ValueError("every cell has the same levels")
+    atoms, left = _merged(sorted(groups.items()), 0, k)
+    if left is not None and atoms:
+        min(atoms, key=lambda atom: (len(atom.persons), atom.cells)).take(left)
+    return Lattice(k, tuple(sorted(tuple(sorted(atom.cells)) for atom in atoms)))
+
+
+def _merged(
+    groups: Sequence[tuple[Cell, _Group]], level: int, k: int
+) -> tuple[list[_Group], _Group | None]:
+    """(atoms, what is left over) of the cells under one area."""
+    if not groups or level >= len(groups[0][0]):
+        whole = _Group()
+        for _, group in groups:
+            whole.take(group)
+        return ([whole], None) if whole.enough(k) else ([], whole if groups else None)
+    under: dict[str, list[tuple[Cell, _Group]]] = {}
+    for cell, group in groups:
+        under.setdefault(cell[level], []).append((cell, group))
+    atoms: list[_Group] = []
+    left = _Group()
+    for part in under.values():
+        found, over = _merged(part, level + 1, k)
+        atoms += found
+        if over is not None:
+            left.take(over)
+            if left.enough(k):  # neighbours in the order of their names go together
+                atoms.append(left)
+                left = _Group()
+    if not left.cells:
+        return atoms, None
+    if atoms:
+        min(atoms, key=lambda atom: (len(atom.persons), atom.cells)).take(left)
+        return atoms, None
+    return [], left
+
+
+# -- noise ----------------------------------------------------------------------------------------
+
+
+def discrete_gaussian(variance: Fraction, below: Callable[[int], int]) -> int:
+    """An integer of the discrete Gaussian, exactly (Canonne, Kamath, Steinke 2020, algorithm 3).
+
+    `below(n)` is a uniform integer from 0 to n - 1, of the system's own randomness.
+    """
+    scale = math.isqrt(variance.numerator // variance.denominator) + 1
+    while True:
+        value = _discrete_laplace(scale, below)
+        gap = abs(value) - variance / scale
+        if _bernoulli_exp(gap * gap / (2 * variance), below):
+            return value
+
+
+def _discrete_laplace(scale: int, below: Callable[[int], int]) -> int:
+    while True:
+        rest = below(scale)
+        if not _bernoulli_exp(Fraction(rest, scale), below):
+            continue
+        whole = 0
+        while _bernoulli_exp(Fraction(1), below):
+            whole += 1
+        value = rest + scale * whole
+        negative = below(2)
+        if negative and value == 0:
+            continue
+        return -value if negative else value
+
+
+def _bernoulli_exp(gamma: Fraction, below: Callable[[int], int]) -> bool:
+    """True with probability exp(-gamma)."""
+    while gamma > 1:
+        if not _bernoulli_exp(Fraction(1), below):
+            return False
+        gamma -= 1
+    counter = 1
+    while below(gamma.denominator * counter) < gamma.numerator:
+        counter += 1
+    return counter % 2 == 1
+
+
+def noisy_counts(
+    lattice: Lattice, seen: Iterable[Seen], rho: Fraction, below: Callable[[int], int]
+) -> list[int]:
+    """Persons per atom with discrete Gaussian noise: rho-zero-concentrated differential privacy
+    with respect to one person, who counts once. Drawn once a release; below zero stays below."""
+    places = lattice.places()
+    where: dict[str, int] = {}
+    for one in sorted(seen, key=lambda one: (one.person, one.cell)):
+        place = places.get(one.cell)
+        if place is not None:
+            where.setdefault(one.person, place)
+    counts = [0] * len(lattice.atoms)
+    for place in where.values():
+        counts[place] += 1
+    variance = 1 / (2 * rho)
+    return [count + discrete_gaussian(variance, below) for count in counts]
+
+
+def union_of(
+    values: Sequence[int], lattice: Lattice, wanted: Callable[[Cell], bool]
+) -> tuple[int, Mapping[str, int]]:
+    """The sum over atoms that lie in what is wanted as a whole, and how many it is: {"atoms",
+    "left_out"}; an atom that lies in it partly is left out, and said."""
+    total = whole = partly = 0
+    for value, cells in zip(values, lattice.atoms, strict=True):
+        inside = [wanted(cell) for cell in cells]
+        if all(inside):
+            total, whole = total + value, whole + 1
+        elif any(inside):
+            partly += 1
+    return total, {"atoms": whole, "left_out": partly}
