@@ -198,7 +198,10 @@ class Face:
 
     def _media(self, request: Request) -> bool:
         """Whether the @context comes by Link. Raises NoSuchMedia, Invalid where it comes twice."""
-        if request.header(b"content-length") is None:
+        if (
+            request.header(b"content-length") is None
+            and request.header(b"transfer-encoding") is None  # chunks tell their length themselves
+        ):
             raise LengthMissing("send a Content-Length")
         if request.header(b"content-type") is None:
             raise Misplaced("the Content-Type header is missing")
