@@ -29,7 +29,7 @@ from poorter.identity.services import MY_DATA
 from poorter.jobs import Jobs
 from poorter.offices.desk import session_of
 from poorter.offices.devices import devices
-from poorter.offices.looked import subjects_of
+from poorter.offices.looked import purpose_at, subjects_of
 from poorter.running import Running, open_city
 from poorter.standards.http.asgi import Receive, Scope, Send
 from poorter.standards.http.asking import Asking
@@ -97,7 +97,9 @@ def make_app(running: Running) -> ASGIApp:
     )
     whole = handle.CityHandle(face, running.gate, running.decisions, running.stream, running.clock)
     lines = ldv.LogReading(running.insight, asking, partial(_resident, running))
-    ledger = proofs.Proofs(running.sequencer, running.store, running.gate, asking)
+    ledger = proofs.Proofs(
+        running.sequencer, running.store, running.gate, asking, partial(purpose_at, running)
+    )
     pages = make_pages(running, acts, ledger)
 
     tallies = {name: Tally() for name in ("ngsi-ld", "handle", "operations", "ledger", "pages")}

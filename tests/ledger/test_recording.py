@@ -4,13 +4,14 @@
 import asyncio
 import hashlib
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from tests.founded import founded
-from tests.people import PURPOSE, SECRET, WALL, name_of, person, with_people
+from tests.people import PURPOSE, SECRET, WALL, grants, name_of, person, with_people
 
 from poorter.city.clock import ManualClock
 from poorter.city.errors import NotFound, Unavailable
@@ -147,28 +148,89 @@ def test_a_later_version_of_traceparent_is_read() -> None:
 
 
 def test_a_bulk_answer_leaves_in_parts_each_after_its_lines(tmp_path: Path) -> None:
+    """1,500 people; at each part that reaches the app as many have a line as have left."""
+
     async def body(running: Running, clock: ManualClock) -> None:
         number = 1500
-        for start in range(0, number, 500):
-            if start == 0:
-                await with_people(running, range(500))
-            else:
-                await _more(running, start)
-        permit = running.gate.permit("app", PURPOSE.id, "read")
-        store = running.store
-        page = store.query(permit, Query(types=("BlueBadge",), limit=1000))
-        after = Query(types=("BlueBadge",), limit=1000, after=page.after)
-        everything = [*page.entities, *store.query(permit, after).entities]
-        assert len(everything) == number
-        gone = 0
-        async for part in running.recorder.parts(permit, everything):
-            gone += len(part)
-            recorded = store.heads(reading(running)).heads
-            assert len(recorded) == gone, "no more has left than is recorded"
-        assert gone == number
-        assert all(seq == 1 for _, seq, _ in store.heads(reading(running)).heads)
+        await with_people(running, range(500))
+        for start in range(500, number, 500):
+            await _more(running, start)
+        app, headers = make_app(running), await app_key(running)
+        left = 0
+
+        async def transmit(message: Any) -> None:
+            nonlocal left
+            left += message.get("body", b"").count(b'"type":"BlueBadge"')
+            recorded = running.store.heads(reading(running)).heads
+            assert len(recorded) >= left, "no more has left than is recorded"
+            if message.get("body", b"").endswith(b'{"entities":1500}\n'):
+                assert not message.get("more_body")
+
+        async def receive() -> Any:
+            return {"type": "http.request", "body": b""}
+
+        scope = {
+            "type": "http",
+            "method": "GET",
+            "path": "/api/city/bulk",
+            "query_string": b"type=BlueBadge",
+            "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+        }
+        await app(scope, receive, transmit)
+        assert left == number
+        heads = running.store.heads(reading(running)).heads
+        assert len(heads) == number and all(seq == 1 for _, seq, _ in heads)
+        traces = {opened(running, lines(running, n)[0])["trace_id"] for n in (0, 700, 1499)}
+        assert len(traces) == 1
+        await record_uses(running)
+        trace = bytes.fromhex(traces.pop())
+        of_trace = running.store.traced(reading(running), trace, 2, newest=True)
+        assert [leaf_at(running, index).type for index in of_trace] == ["ended", "audit"]
+        subject = running.subject_of(person(3), WALL)
+        assert [line.ended for line in running.insight.lines(WALL, subject)] == [True]
 
     in_city(tmp_path, body)
+
+
+def test_a_bulk_answer_ends_where_its_grant_ends(tmp_path: Path) -> None:
+    async def body(running: Running, clock: ManualClock) -> None:
+        await with_people(running, range(1200))
+        app, headers = make_app(running), await app_key(running)
+        bodies: list[bytes] = []
+
+        async def transmit(message: Any) -> None:
+            bodies.append(message.get("body", b""))
+            if len(bodies) == 2:  # the first part is out
+                until = replace(grants()[0], until_us=clock.now_us() + 1)
+                await running.registry.put([until], "ada", "revoked")
+                clock.forward_s(2)
+
+        async def receive() -> Any:
+            return {"type": "http.request", "body": b""}
+
+        scope = {
+            "type": "http",
+            "method": "GET",
+            "path": "/api/city/bulk",
+            "query_string": b"type=BlueBadge",
+            "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+        }
+        await app(scope, receive, transmit)
+        told = b"".join(bodies)
+        assert told.count(b'"type":"BlueBadge"') == 1000 and b'"entities"' not in told
+        assert len(running.store.heads(reading(running)).heads) == 1000
+
+    in_city(tmp_path, body)
+
+
+async def app_key(running: Running) -> dict[str, str]:
+    """Headers of the app that may read badges."""
+    credential, key = new_credential("app", PURPOSE.id)
+    own = running.gate.permit("internal:identity", RUN, "administer")
+    record = PutRecord("credential", credential.id, credential.to_doc())
+    await running.store.commit_async(own, Change((record,)))
+    running.load_credentials()
+    return {"authorization": f"Bearer {key}"}
 
 
 async def _more(running: Running, start: int) -> None:

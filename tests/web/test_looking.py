@@ -27,6 +27,7 @@ from poorter.ledger.trust import parse_trust
 from poorter.running import Running
 from poorter.server import make_app
 from poorter.store.contract import Change, Create, PutRecord
+from poorter.store.recording import activity_version
 
 URL = "/processing-activities"
 JSON = {"content-type": "application/json"}
@@ -106,6 +107,7 @@ def test_the_words_of_a_purpose_are_those_of_its_day_and_may_spare_others(tmp_pa
             await read_all(running)
             spare = Text("Een zaak in uw omgeving", "A matter near you")
             later = replace(PURPOSE, title=Text("Anders", "Otherwise"), disclose=spare)
+            before = running.gate.policy.purposes[PURPOSE.id]
             await running.registry.put([later], "ada", "other words")
             await read_all(running)
             await record_uses(running)
@@ -113,6 +115,12 @@ def test_the_words_of_a_purpose_are_those_of_its_day_and_may_spare_others(tmp_pa
                 page = (await client.get("/en/my/uses")).text
                 assert PURPOSE.title.en in page and spare.en in page
                 assert "Otherwise" not in page
+                for purpose in (before, running.gate.policy.purposes[PURPOSE.id]):
+                    path = f"/ledger/activities/{PURPOSE.id}@{activity_version(purpose)}"
+                    meant = (await client.get(path)).json()
+                    assert meant["title"]["en"] == purpose.title.en
+                gone = await client.get(f"/ledger/activities/{PURPOSE.id}@{'0' * 16}")
+                assert gone.status_code == 404
 
     asyncio.run(run())
 

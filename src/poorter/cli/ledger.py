@@ -16,8 +16,9 @@ from poorter.ledger import receipt
 from poorter.ledger.checkpoint import Checkpoint, verify_checkpoint
 from poorter.ledger.evidence import (
     LIMITS,
-    outcomes_by_trace,
+    outcomes_by_span,
     read_evidence,
+    span_of,
     verify_evidence,
 )
 from poorter.ledger.lines import with_outcome
@@ -131,9 +132,9 @@ def _evidence(data: bytes, arguments: argparse.Namespace) -> int:
     except ValueError as wrong:
         print(f"not proven: {wrong}")
         return 2
-    ended = outcomes_by_trace(found)
+    ended = outcomes_by_span(found)
     for index, doc in shown.opened:
-        doc = with_outcome(doc, [ended[doc["trace_id"]]] if doc["trace_id"] in ended else [])
+        doc = with_outcome(doc, [ended[span_of(doc)]] if span_of(doc) in ended else [])
         by = doc.get("resource", {}).get("attributes", {}).get("service.name", "")
         print(
             f"leaf {index}: {_clock(doc['start_time'] / 1e3)}  {doc['name']} ({by}) {doc['status']}"

@@ -151,9 +151,9 @@ def _verify_subject(subject: SubjectEvidence, shown: Shown) -> Iterator[Wrong]:
     yield from _sequence(subject.lines)
     for line in subject.lines:
         yield from _line(line, subject.name, shown)
-    traces = {doc["trace_id"] for _, doc in shown.opened}
+    spans = {span_of(doc) for _, doc in shown.opened}
     for outcome in subject.outcomes:
-        yield from _outcome(outcome, traces, shown.checkpoint)
+        yield from _outcome(outcome, spans, shown.checkpoint)
     if number:
         first, last = subject.lines[0].seq, subject.lines[-1].seq
         shown.checked.append(f"{subject.wall}: lines {first} to {last}, none missing between them")
@@ -209,13 +209,20 @@ def _line(line: LineEvidence, name: str, shown: Shown) -> Iterator[Wrong]:
         yield Wrong(line.index, str(wrong))
 
 
-def _outcome(outcome: Outcome, traces: set[str], checkpoint: Checkpoint) -> Iterator[Wrong]:
+def span_of(doc: Mapping[str, Any]) -> tuple[str, str]:
+    """(trace, span) of the processing that a line, or an outcome, belongs to."""
+    return str(doc["trace_id"]), str(doc.get("parent_span_id", doc["span_id"]))
+
+
+def _outcome(
+    outcome: Outcome, spans: set[tuple[str, str]], checkpoint: Checkpoint
+) -> Iterator[Wrong]:
     try:
         leaf = _placed(outcome, checkpoint)
         if leaf.commitment != hashlib.sha256(_bytes(outcome.salt) + outcome.text.encode()).digest():
             raise ValueError("the leaf does not commit to this outcome")
         doc = msgspec.json.decode(outcome.text)
-        if leaf.type != "ended" or doc["trace_id"] not in traces:
+        if leaf.type != "ended" or span_of(doc) not in spans:
             raise ValueError("the outcome belongs to none of these lines")
     except (ValueError, KeyError, TypeError) as wrong:
         yield Wrong(outcome.index, str(wrong))
@@ -283,10 +290,10 @@ def texts(parts: Iterable[bytes]) -> list[str]:
     return [base64.b64encode(part).decode() for part in parts]
 
 
-def outcomes_by_trace(evidence: Evidence) -> Mapping[str, dict[str, Any]]:
-    """How each trace ended, as far as the file says."""
+def outcomes_by_span(evidence: Evidence) -> Mapping[tuple[str, str], dict[str, Any]]:
+    """How each processing ended, as far as the file says."""
     return {
-        doc["trace_id"]: doc
+        span_of(doc): doc
         for subject in evidence.subjects
         for outcome in subject.outcomes
         if isinstance(doc := msgspec.json.decode(outcome.text), dict)

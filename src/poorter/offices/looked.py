@@ -95,7 +95,7 @@ def looked(running: Running, subjects: list[tuple[str, str]]) -> Looked:
 
 def _look(running: Running, policy: Policy, line: SeenLine) -> Look:
     purpose_id, version = line.purpose
-    purpose = _purpose(running, purpose_id, version)
+    purpose = purpose_at(running, purpose_id, version)
     processor = policy.processors.get(line.resource("service.name"))
     dataset = policy.datasets.get(line.resource("poorter.dataset"))
     return Look(
@@ -110,7 +110,7 @@ def _look(running: Running, policy: Policy, line: SeenLine) -> Look:
     )
 
 
-def _purpose(running: Running, purpose_id: str, version: str) -> Purpose | None:
+def purpose_at(running: Running, purpose_id: str, version: str) -> Purpose | None:
     """The purpose as it read at that version: the policy of now, or an earlier one."""
     now = running.gate.policy.purposes.get(purpose_id)
     if now is not None and activity_version(now) == version:

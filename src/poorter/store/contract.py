@@ -535,8 +535,10 @@ class Store(HistoryStore, Evolving, Protocol):
         """How many lines there are about one data subject: the number of the newest."""
         ...
 
-    def traced(self, permit: Permit, trace: bytes, limit: int = 1000) -> list[int]:
-        """The indices of the leaves of one trace, oldest first."""
+    def traced(
+        self, permit: Permit, trace: bytes, limit: int = 1000, newest: bool = False
+    ) -> list[int]:
+        """The indices of the leaves of one trace, oldest first, or the newest first."""
         ...
 
     def line_at(self, permit: Permit, index: int) -> StoredLine:

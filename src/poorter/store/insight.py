@@ -44,6 +44,8 @@ from poorter.store.contract import AppendLeaf, Change, Store, StoredLine
 HEADS_FOLDER = "heads"
 HEADS = "heads"
 MAPS_KEPT = 40
+#: leaves of a trace, the newest first, among which the outcome of a line is looked for
+OUTCOMES_LOOKED_AT = 200
 ACTIVITY = re.compile(r"https://.*/activities/([^/@]+)@([0-9a-f]{16})\Z")
 
 
@@ -141,7 +143,7 @@ class Insight:
         except NotFound:
             return SeenLine(wall, line.index, leaf.at_us, line.kept.seq, None)
         doc = read_line(text)
-        outcome = self._outcome_of(bytes.fromhex(doc["trace_id"]))
+        outcome = self._outcome_of(doc)
         ended = [] if outcome is None else [outcome[1]]
         return SeenLine(wall, line.index, leaf.at_us, line.kept.seq, with_outcome(doc, ended))
 
@@ -151,16 +153,20 @@ class Insight:
             return ""
         return leaf.outcome if self._today() < date.fromisoformat(leaf.outcome) else ""
 
-    def _outcome_of(self, trace: bytes) -> tuple[int, dict[str, Any]] | None:
-        """(leaf, how the processing ended), None while that is not known."""
-        for index in reversed(self._store.traced(self._permit(), trace)):
+    def _outcome_of(self, doc: Mapping[str, Any]) -> tuple[int, dict[str, Any]] | None:
+        """(leaf, how the processing of a line ended), None while that is not known. A caller's
+        trace may hold many processings here: it is the one whose span the line stands under."""
+        trace = bytes.fromhex(doc["trace_id"])
+        for index in self._store.traced(self._permit(), trace, OUTCOMES_LOOKED_AT, newest=True):
             leaf = self._leaf(index)
             if leaf is not None and decode_leaf(leaf).type == "ended":
                 try:
                     salted = self._store.leaf_payload(self._permit(), index)
                 except NotFound:
-                    return None
-                return index, msgspec.json.decode(salted[SALT_BYTES:])
+                    continue
+                ended = msgspec.json.decode(salted[SALT_BYTES:])
+                if ended["span_id"] == doc["parent_span_id"]:
+                    return index, ended
         return None
 
     # -- what the person takes home --------------------------------------------------------------
@@ -207,9 +213,9 @@ class Insight:
         outcomes: dict[int, Outcome] = {}
         told = []
         for line in lines:
-            evidence, trace = self._line(line, size)
+            evidence, doc = self._line(line, size)
             told.append(evidence)
-            ended = None if trace is None else self._outcome_of(trace)
+            ended = None if doc is None else self._outcome_of(doc)
             if ended is not None and ended[0] < size:
                 outcomes[ended[0]] = self._outcome(ended[0], size)
         return SubjectEvidence(
@@ -220,7 +226,7 @@ class Insight:
             heads=self._heads(name, size),
         )
 
-    def _line(self, line: StoredLine, size: int) -> tuple[LineEvidence, bytes | None]:
+    def _line(self, line: StoredLine, size: int) -> tuple[LineEvidence, Mapping[str, Any] | None]:
         placed = self._placed(line.index, line.leaf, size)
         kept = line.kept
         place: dict[str, Any] = {
@@ -236,8 +242,7 @@ class Insight:
         except NotFound:
             return LineEvidence(**placed, **place, inner=inner, until="erased"), None
         opened: dict[str, Any] = {"salt": base64.b64encode(salt).decode(), "line": text.decode()}
-        trace = bytes.fromhex(read_line(text)["trace_id"])
-        return LineEvidence(**placed, **place, **opened), trace
+        return LineEvidence(**placed, **place, **opened), read_line(text)
 
     def _outcome(self, index: int, size: int) -> Outcome:
         salted = self._store.leaf_payload(self._permit(), index)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -46,8 +46,6 @@ from poorter.store.contract import (
 )
 from poorter.store.walls.subjects import SubjectOf, whose
 
-#: people in one part of a bulk answer; each part leaves after its own lines
-CHUNK_SUBJECTS = 1000
 #: people whom one trace of a stream remembers before it is renewed early
 STREAM_SUBJECTS_MAX = 100_000
 ENDED_MAX = 100_000
@@ -63,6 +61,15 @@ class Stream:
 
     trace: Trace
     until_us: int
+    seen: set[Whom] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class Bulk:
+    """An answer that leaves in parts, all under one trace: who has a line in it already."""
+
+    trace: Trace
+    actor: str
     seen: set[Whom] = field(default_factory=set)
 
 
@@ -143,42 +150,21 @@ class Recorder:
             self._to_spool(made, audit)
         return trace
 
-    async def parts(
+    async def in_part(
         self,
+        bulk: Bulk,
         permit: Permit,
         entities: Iterable[StoredEntity],
-        trace: Trace | None = None,
-        actor: str = "",
-    ) -> AsyncIterator[list[StoredEntity]]:
-        """A bulk answer in parts: each is given out only after its own lines are durable."""
-        trace = trace or new_trace()
-        seen: set[Whom] = set()
-        part: list[StoredEntity] = []
-        for entity in entities:
-            part.append(entity)
-            if len(part) == CHUNK_SUBJECTS:
-                await self._part(permit, part, seen, trace, actor)
-                yield part
-                part = []
-        if part:
-            await self._part(permit, part, seen, trace, actor)
-            yield part
-
-    async def _part(
-        self,
-        permit: Permit,
-        part: list[StoredEntity],
-        seen: set[Whom],
-        trace: Trace,
-        actor: str,
     ) -> None:
+        """The same for one part of a bulk answer, before that part leaves: a person who is in
+        several parts has one line."""
         if not permit.personal:
             self._uses.count(permit)
             return
-        new = [one for one in dict.fromkeys(whom(permit, part)) if one not in seen]
+        new = [one for one in dict.fromkeys(whom(permit, entities)) if one not in bulk.seen]
         if new:
-            await self.record(permit, new, trace, actor)
-            seen.update(new)
+            await self.record(permit, new, bulk.trace, bulk.actor)
+            bulk.seen.update(new)
 
     async def in_stream(
         self, name: str, permit: Permit, entities: Iterable[StoredEntity], actor: str = ""

@@ -93,7 +93,7 @@ class Face:
         #: so many instances of an entity in one temporal answer
         self.temporal_page = temporal_page
         self.clock = clock
-        self._gate = gate
+        self.gate = gate
         self._asking = asking
         self._uses = uses
         self.recorder = recorder
@@ -103,7 +103,7 @@ class Face:
     def permit(self, request: Request, action: Action) -> tuple[Caller, Permit]:
         """Who asks and what they may. Raises Unauthenticated, TooMany, Denied."""
         caller = self._asking.caller(request)
-        return caller, self._gate.permit(caller.processor, caller.purpose, action)
+        return caller, self.gate.permit(caller.processor, caller.purpose, action)
 
     async def commit(self, request: Request, caller: Caller, permit: Permit, *ops: Op) -> Committed:
         """Write, once per Idempotency-Key of a caller."""
@@ -141,7 +141,7 @@ class Face:
 
     def own(self, action: Action) -> Permit:
         """For what apps registered, subscribed and hosted: records of the platform itself."""
-        return self._gate.permit("internal:ngsi-ld", RUN, action)
+        return self.gate.permit("internal:ngsi-ld", RUN, action)
 
     async def before_leaving(
         self, request: Request, permit: Permit, entities: Iterable[StoredEntity]

@@ -29,6 +29,7 @@ from poorter.standards.ngsild.form import Form
 from poorter.standards.ngsild.params import check_names, number
 from poorter.standards.ngsild.problem import NoSuchMethod
 from poorter.standards.ngsild.selecting import WHICH, parse_which
+from poorter.standards.operations.bulk import send_bulk
 from poorter.standards.operations.events import Waiting
 from poorter.standards.operations.groups import groups_doc, parse_groups
 from poorter.standards.operations.replay import Replays
@@ -39,6 +40,7 @@ from poorter.systems.city import CAPABILITIES
 
 PREFIX = "/api/city"
 VERSION = 1
+BULK = "/bulk"
 WAIT_S_MAX = 30
 _FORM = Form(times=True)
 _ENTITIES = WHICH | {"limit", "after"}
@@ -66,6 +68,9 @@ class CityHandle:
     async def __call__(self, scope: Scope, receive: Receive, transmit: Send) -> None:
         """Answer one request; errors are problem details."""
         request = Request(scope, receive)
+        if request.path == PREFIX + BULK and request.method == "GET":
+            await send_bulk(self.face, request, transmit)
+            return
         try:
             answer = await _find(request)(self, request)
         except CityError as error:

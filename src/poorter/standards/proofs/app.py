@@ -5,10 +5,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+
+import msgspec
 
 from poorter.city.errors import CityError, Invalid, NotFound
 from poorter.gate.gate import Gate
 from poorter.gate.genesis import RUN
+from poorter.gate.policy import Purpose, to_doc
 from poorter.ledger.receipt import make_receipt
 from poorter.ledger.sequencer import WITNESSED_FILE, Sequencer
 from poorter.ledger.tiles import WIDTH
@@ -19,6 +23,9 @@ from poorter.store.contract import Store
 
 PREFIX = "/ledger/"
 _TILE = re.compile(r"tile/(entries|\d{1,2})/(x\d{3}/)*\d{3}(\.p/\d{1,3})?\Z")
+#: a purpose as it read in a version, None where there was none
+PurposeAt = Callable[[str, str], Purpose | None]
+_JSON = ((b"content-type", b"application/json"),)
 _TEXT = ((b"content-type", b"text/plain; charset=utf-8"),)
 _BYTES = (
     (b"content-type", b"application/octet-stream"),
@@ -29,7 +36,15 @@ _BYTES = (
 class Proofs:
     """What anybody may read of the ledger: commitments only, never what is behind them."""
 
-    def __init__(self, sequencer: Sequencer, store: Store, gate: Gate, asking: Asking) -> None:
+    def __init__(
+        self,
+        sequencer: Sequencer,
+        store: Store,
+        gate: Gate,
+        asking: Asking,
+        purpose_at: PurposeAt,
+    ) -> None:
+        self._purpose_at = purpose_at
         self._sequencer = sequencer
         self._store = store
         self._gate = gate
@@ -56,8 +71,10 @@ class Proofs:
             return Answer(200, (self._sequencer.folder / WITNESSED_FILE).read_bytes(), _TEXT)
         if name == "receipt":
             return Answer(200, self.receipt(request.query().get("index", "")).encode(), _TEXT)
+        if name.startswith("activities/"):
+            return Answer(200, self._activity(name.removeprefix("activities/")), _JSON)
         if not _TILE.match(name):
-            raise NotFound("here: checkpoint, tile/..., receipt?index=N")
+            raise NotFound("here: checkpoint, witnessed, tile/..., receipt?index=N, activities/ID")
         try:
             return Answer(200, (self._sequencer.folder / name).read_bytes(), _BYTES)
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
@@ -75,6 +92,14 @@ class Proofs:
             return self._sequencer.tiles.part(kind, number, int(width))
         except (ValueError, OSError):
             raise NotFound("there is no such tile (yet)") from None
+
+    def _activity(self, name: str) -> bytes:
+        """What a processing activity id in a line meant, word for word. Raises NotFound."""
+        purpose_id, _, version = name.partition("@")
+        purpose = self._purpose_at(purpose_id, version)
+        if purpose is None:
+            raise NotFound("there was no such activity in this version")
+        return msgspec.json.encode(to_doc(purpose))
 
     def receipt(self, index_text: str) -> str:
         """The receipt of a leaf. Raises Invalid, NotFound, or Unavailable while not in the tree."""

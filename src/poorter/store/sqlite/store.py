@@ -338,13 +338,18 @@ class SqliteStore:
         (number,) = next(rows)
         return int(number)
 
-    def traced(self, permit: Permit, trace: bytes, limit: int = PAGE_MAX) -> list[int]:
-        """The indices of the leaves of one trace, oldest first."""
+    def traced(
+        self, permit: Permit, trace: bytes, limit: int = PAGE_MAX, newest: bool = False
+    ) -> list[int]:
+        """The indices of the leaves of one trace, oldest first, or the newest first."""
         self._check_leaf(permit)
         rows = self._reader().execute(
-            "SELECT first, number FROM trace WHERE trace = ? ORDER BY first", (trace,)
+            "SELECT first, number FROM trace WHERE trace = ? "
+            f"ORDER BY first {'DESC' if newest else ''}",
+            (trace,),
         )
-        found = (index for first, number in rows for index in range(first, first + number))
+        runs = (range(first, first + number) for first, number in rows)
+        found = (index for run in runs for index in (reversed(run) if newest else run))
         return list(islice(found, min(limit, PAGE_MAX)))
 
     def line_at(self, permit: Permit, index: int) -> c.StoredLine:

@@ -265,11 +265,14 @@ function* againstHead(subject, head, map) {
     yield [last.index, say("het dagoverzicht kent deze regel niet", "the map knows another line")];
 }
 
-async function outcomeOf(outcome, traces, note) {
+/** The processing that a line, or an outcome, belongs to. */
+const spanOf = (doc) => `${doc.trace_id} ${doc.parent_span_id ?? doc.span_id}`;
+
+async function outcomeOf(outcome, spans, note) {
   const leaf = await placed(outcome, note);
   const hash = await sha256(bytes(outcome.salt), utf8.encode(outcome.text));
   const doc = JSON.parse(outcome.text);
-  if (leaf.type !== "ended" || !same(hash, leaf.commitment) || !traces.has(doc.trace_id))
+  if (leaf.type !== "ended" || !same(hash, leaf.commitment) || !spans.has(spanOf(doc)))
     wrong("deze afloop hoort hier niet bij", "the outcome belongs to none of these lines");
   return doc;
 }
@@ -296,22 +299,22 @@ async function evidence(file, trust) {
 }
 
 async function subjectOf(subject, note, shown) {
-  const traces = new Set(), ended = {};
+  const spans = new Set(), ended = {};
   shown.wrong.push(...sequence(subject.lines));
   const opened = [];
   for (const line of subject.lines) {
     const doc = await attempt(line.index, shown, () => lineOf(line, subject.name, note));
-    if (doc) { traces.add(doc.trace_id); opened.push([line, doc]); }
+    if (doc) { spans.add(spanOf(doc)); opened.push([line, doc]); }
     else if (doc === null) shown.lines.push([line.index, "", say("(nog) niet te zien", "not shown (yet)"),
       line.until === "erased" ? say("gewist", "erased") : line.until || ""]);
   }
   for (const outcome of subject.outcomes) {
-    const doc = await attempt(outcome.index, shown, () => outcomeOf(outcome, traces, note));
-    if (doc) ended[doc.trace_id] = doc.status;
+    const doc = await attempt(outcome.index, shown, () => outcomeOf(outcome, spans, note));
+    if (doc) ended[spanOf(doc)] = doc.status;
   }
   for (const [line, doc] of opened)
     shown.lines.push([line.index, new Date(doc.start_time).toISOString(), doc.name,
-      ended[doc.trace_id] || doc.status]);
+      ended[spanOf(doc)] || doc.status]);
   if (subject.lines.length) {
     const first = subject.lines[0].seq, last = subject.lines[subject.lines.length - 1].seq;
     shown.checked.push(say(`${subject.wall}: regels ${first} tot en met ${last}, zonder gat`,
