@@ -26,6 +26,7 @@ SUBJECT_BYTES = 16
 _NONCE_BYTES = 12
 _MONTH_BYTES = 2
 _KNOWN_MAX = 100_000
+_POOL_BYTES = 512 * 1024
 _RANDOM = SALT_BYTES + _NONCE_BYTES
 
 
@@ -37,6 +38,7 @@ class LineKeys:
         self._names: AESSIV | None = None
         self._known: dict[tuple[str, str], tuple[str, bytes]] = {}
         self._months: dict[int, AESGCM] = {}
+        self._pool = b""
 
     def name(self, wall: str, subject: str) -> tuple[str, bytes]:
         """(id in the line, name in the store) of a data subject of a wall.
@@ -61,7 +63,7 @@ class LineKeys:
         month = month_of(at_us)
         cipher = self._cipher(month, make=True)
         head = month.to_bytes(_MONTH_BYTES, "big")
-        random = os.urandom(_RANDOM * len(lines))
+        random = self.random(_RANDOM * len(lines))
         at = 0
         for subject, line in lines:
             salted = random[at : at + SALT_BYTES] + line
@@ -69,6 +71,14 @@ class LineKeys:
             at += _RANDOM
             sealed = head + nonce + cipher.encrypt(nonce, salted, None)
             yield SealedLine(subject, hashlib.sha256(salted).digest(), sealed)
+
+    def random(self, number: int) -> bytes:
+        """Random bytes, each given out once. Fetched from the kernel in large pieces: each asking
+        hands the interpreter to another thread, and waiting for it again costs most."""
+        if len(self._pool) < number:
+            self._pool = os.urandom(max(_POOL_BYTES, number))
+        taken, self._pool = self._pool[:number], self._pool[number:]
+        return taken
 
     def open(self, sealed: bytes, inner: bytes) -> tuple[bytes, bytes]:
         """(salt, line). Raises NotFound once its month's key is destroyed, or it is damaged."""

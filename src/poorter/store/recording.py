@@ -9,7 +9,6 @@ What is not personal is counted (`gate.uses`).
 from __future__ import annotations
 
 import hashlib
-import secrets
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -254,7 +253,7 @@ class Recorder:
         caller = f"https://{self._origin}/processors/{permit.processor}" if trace.called else ""
         writers: dict[str, LineWriter] = {}
         by_dataset: dict[str, list[tuple[bytes, bytes]]] = {}
-        random = secrets.token_bytes(SPAN_BYTES * len(subjects))
+        random = self.keys.random(SPAN_BYTES * len(subjects))
         for number, (dataset, wall, subject) in enumerate(subjects):
             writer = writers.get(dataset)
             if writer is None:
