@@ -116,6 +116,7 @@ def grant(arguments: argparse.Namespace) -> int:
                 actions,
                 approvals,
                 until_us=until_us,
+                vital=arguments.vital,
             )
         )
         await running.registry.put(parts, arguments.approved_by[0], "granted")

@@ -114,6 +114,8 @@ def _govern_verbs(verbs: Verbs) -> None:
     grant.add_argument("dataset", help="what it may touch")
     grant.add_argument("actions", help="comma separated: read, write, command")
     grant.add_argument("--days", type=int, default=365, help="valid so long")
+    text = "a life may depend on it: it goes on while the ledger can't write (docs/ledger.md)"
+    grant.add_argument("--vital", action="store_true", help=text)
     approved: dict[str, Any] = {
         "action": "append",
         "required": True,

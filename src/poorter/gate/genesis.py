@@ -25,6 +25,7 @@ RUN = "run"
 OPEN = "open-data"
 STAFF = "control-room"
 INSPECT = "inspect-ledger"
+LOGIN = "log-in"
 HISTORY = "internal:history"
 
 #: processor of background work, its datasets and actions
@@ -255,6 +256,13 @@ def genesis(city_id: str, body: str, date: str, officers: tuple[str, str]) -> Po
             "AVG 6(1)(e), 24, 32",
             "Functionaris gegevensbescherming",
         ),
+        Purpose(
+            LOGIN,
+            RUN_GOAL,
+            Text("Inwoners laten inloggen", "Let residents log in"),
+            "AVG 6(1)(e), Wet digitale overheid 7",
+            "Publieksdienst",
+        ),
     )
     processors = (
         Processor("public", Text("Iedereen", "Everybody"), "-"),
@@ -267,6 +275,9 @@ def genesis(city_id: str, body: str, date: str, officers: tuple[str, str]) -> Po
     grants = [
         Grant("public-open", "public", OPEN, "context", ("read",), officers),
         Grant("staff-context", "staff", STAFF, "context", ("read",), officers),
+        Grant(
+            "identity-log-in", "internal:identity", LOGIN, "residents", ("administer",), officers
+        ),
         Grant("staff-ledger", "staff", INSPECT, "ledger", ("read",), officers),
         Grant("staff-decisions", "staff", STAFF, "decisions", ("read",), officers),
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from poorter.city.errors import Denied, NotFound
 from poorter.city.text import Text
-from poorter.gate.genesis import RUN
+from poorter.gate.genesis import LOGIN, RUN
 from poorter.gate.permit import Permit
 from poorter.identity.persons import CITY_HALL
 from poorter.identity.sessions import Officer
@@ -48,14 +48,14 @@ async def write(
     )
     permit = running.gate.permit(OWN, RUN, "administer")
     leaf = AppendLeaf(line.leaf, line.payload, subject)
+    if subject is None:
+        await running.store.commit_async(permit, Change((*ops, leaf)))
+        return
+    using = running.gate.permit(OWN, LOGIN, "administer")
     trace = new_trace()
-    lines: list[Op] = []
-    if subject is not None:
-        whom = [(RESIDENTS, CITY_HALL, subject)]
-        lines = running.recorder.ops_about(permit, whom, trace, by)
+    lines = running.recorder.ops_about(using, [(RESIDENTS, CITY_HALL, subject)], trace, by)
     await running.store.commit_async(permit, Change((*ops, leaf, *lines)))
-    if lines:
-        running.recorder.ended(permit, trace, ok=True)
+    running.recorder.ended(using, trace, ok=True)
 
 
 def all_records(running: Running, kind: str) -> list[Record]:

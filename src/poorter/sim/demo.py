@@ -23,7 +23,7 @@ from poorter.sim.plan import CENTRE
 OFFICERS = ("noor", "sam")
 PASSWORD = "welkom-in-poorterstad"  # noqa: S105 - an example city on this machine, said aloud
 #: which sort of example city this is: rises when what is founded changes
-MARK, VERSION = "example", "4"
+MARK, VERSION = "example", "5"
 
 
 async def run_demo(folder: Path, port: int, seed: int, say: Callable[[str], None]) -> None:

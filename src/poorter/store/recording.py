@@ -345,11 +345,13 @@ class Recorder:
             self._ended.append(_Ending(permit, trace, "Ok" if ok else "Error"))
 
     async def write_endings(self, number: int = 1000) -> None:
-        """Write a leaf for each processing that ended since, at most `number` at a time."""
+        """Write a leaf for each processing that has ended by now, `number` at a time."""
+        for _ in range(-(-len(self._ended) // number)):
+            await self._write_endings(number)
+
+    async def _write_endings(self, number: int) -> None:
         now_us = self._clock.now_us()
         endings = [self._ended.popleft() for _ in range(min(number, len(self._ended)))]
-        if not endings:
-            return
         ops: list[Op] = []
         for ending in endings:
             doc = {
