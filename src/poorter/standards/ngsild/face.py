@@ -108,7 +108,7 @@ class Face:
     async def commit(self, request: Request, caller: Caller, permit: Permit, *ops: Op) -> Committed:
         """Write, once per Idempotency-Key of a caller."""
         if self.clock.now_us() >= permit.valid_until_us:  # the body was slow, or the city busy
-            permit = self._gate.permit(permit.processor, permit.purpose, permit.action)
+            permit = self.gate.permit(permit.processor, permit.purpose, permit.action)
         key = request.header(b"idempotency-key")
         if key is not None:
             if not 1 <= len(key) <= 128:
