@@ -14,7 +14,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import hot, loading, million, share, subscribing
+from bench import history, hot, loading, million, share, subscribing
 from bench.cities import ROOT, found
 from bench.lines import CAVEATS, Line, Lines
 
@@ -38,11 +38,7 @@ def measure(parts: list[str], scratch: Path) -> Lines:
         yield Line("filling 1,000,000 entities through the store", "", f"{rate:,.0f}/s")
         yield from million.measure(big, small, hot.ENTITIES)
     if "history" in parts:
-        for what, bar in (
-            ("history on disk after compaction", "6 bytes/observation"),
-            ("a sensor-year by hour; neighbourhoods by hour", "20 x p50 retrieve; 1 s"),
-        ):
-            yield Line(what, bar, "not built or not measured yet")
+        yield from history.measure(scratch)
 
 
 def main() -> int:

@@ -31,7 +31,7 @@ class HistorySize:
         return (self.rows_bytes + self.compacted_bytes) / readings if readings else None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: there are many, and that would take twice as long
 class Bucket:
     """An aggregate over [start_us, start_us + width): of good readings, corrections applied."""
 

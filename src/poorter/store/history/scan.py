@@ -68,23 +68,22 @@ def known(
 ) -> dict[tuple[int, int], list[tuple[int, Any]]]:
     """(sequence, value) said of each (instance, moment) asked, the latest word first."""
     found: dict[tuple[int, int], list[tuple[int, Any]]] = defaultdict(list)
+    name = segment.name + SUFFIX
     for start in range(0, len(asked), _PAIRS_MAX):
         pairs = np.array(asked[start : start + _PAIRS_MAX], np.int64)
         instances = np.unique(pairs[:, 0])
         low, high = int(pairs[:, 1].min()), int(pairs[:, 1].max()) + 1
-        wanted = np.sort(_keys(pairs[:, 0], pairs[:, 1], instances, low, high))
-        for rows in rows_in(files, segment, instances, low, high, out, WORDS):
-            keys = _keys(rows.instance, rows.observed_us, instances, low, high)
-            hits = rows.take(among(keys, wanted))
-            for instance, observed_us, sequence, _, _, value in hits.tuples():
-                found[instance, observed_us].insert(0, (sequence, value))
+        # one number for an (instance, moment): it fits, since there are few instances at a time
+        places = np.searchsorted(instances, pairs[:, 0])
+        wanted = np.sort(places * (high - low) + (pairs[:, 1] - low))
+        for group in files.columns(name).holding(instances, low, high):
+            rows = files.group(name, group, WORDS)
+            places = np.searchsorted(instances, rows.instance)
+            hits = among(places * (high - low) + (rows.observed_us - low), wanted)
+            hits &= among(rows.instance, instances)
+            for row in without(rows.take(hits), out).tuples():
+                found[row[0], row[1]].insert(0, (row[2], row[5]))
     return found
-
-
-def _keys(instance: Ints, observed_us: Ints, instances: Ints, low: int, high: int) -> Ints:
-    """One number for an (instance, moment): it fits, since there are few instances at a time."""
-    keys: Ints = np.searchsorted(instances, instance) * (high - low) + (observed_us - low)
-    return keys
 
 
 def sums_in(

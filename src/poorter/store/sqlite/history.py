@@ -99,15 +99,15 @@ def aggregate(
 
 def buckets_of(sums: Sums, width_us: int) -> Iterator[Bucket]:
     """As the contract has them."""
-    for bucket, count, total, least, most in zip(
-        (sums.bucket * width_us).tolist(),
-        sums.count.tolist(),
-        sums.total.tolist(),
-        sums.least.tolist(),
-        sums.most.tolist(),
-        strict=True,
-    ):
-        yield Bucket(bucket, count, total / count, least, most, total)
+    columns = (
+        sums.bucket * width_us,
+        sums.count,
+        sums.total / sums.count,
+        sums.least,
+        sums.most,
+        sums.total,
+    )
+    return map(Bucket, *(column.tolist() for column in columns))
 
 
 def bounds(
