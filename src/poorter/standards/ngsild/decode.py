@@ -136,6 +136,8 @@ def _attribute(name: str, body: Any, context: Context, depth: int) -> Attribute:
     key = VALUE_KEY[kind]
     if key not in body:
         raise Invalid(f"{name}: a {kind} needs {key}")
+    if kind == "Property" and name in _PLACES:
+        raise Invalid(f"{name} is a GeoProperty")
     value = _value(name, kind, body[key], context)
     if len(body) == 2 and "type" in body:
         return Attribute(name, value, kind)
@@ -149,8 +151,6 @@ def _attribute(name: str, body: Any, context: Context, depth: int) -> Attribute:
         raise Invalid(f"{name}: a {kind} has no unitCode")
     if not _ONLY_ANSWERED.isdisjoint(body):
         raise Invalid(f"{name}: what it was before is said in answers only")
-    if kind == "Property" and name in _PLACES:
-        raise Invalid(f"{name} is a GeoProperty")
     if unit is not None and (not isinstance(unit, str) or len(unit) > NAME_CHARS_MAX):
         raise Invalid(f"{name}: unitCode is a short text")
     return Attribute(
