@@ -161,6 +161,9 @@ class LocalCity:
                     return
                 told = self._store.told(permit, event)
                 if told is not None:
+                    if told.subject is not None:
+                        row = c.StoredEntity(told.urn, told.types, (), 0, 0, 0, (), told.subject)
+                        await self._recorder.in_stream("changes", permit, (row,))
                     yield Changed(told.sequence, told.urn, told.types, told.names)
         except Gap as gap:
             raise Missed(gap.after) from None

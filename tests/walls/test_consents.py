@@ -15,6 +15,7 @@ from tests.web.test_pages import check_html, hidden
 from poorter.city.clock import ManualClock
 from poorter.city.errors import Denied, Invalid, NotFound
 from poorter.city.time import DAY_US
+from poorter.gate.genesis import RUN
 from poorter.gate.policy import Purpose
 from poorter.identity.keys import read_ring
 from poorter.identity.persons import BSN
@@ -165,6 +166,14 @@ def test_withdrawing_reaches_streams_subscriptions_and_events(tmp_path: Path) ->
             assert shown != urn
             events = (await planning.get("/api/city/events?after=0")).json()
             assert {e["urn"] for e in events["events"] if "Client" in e["types"]} == {shown}
+            subject = subject_in(c)("care")
+            _, kept = c.running.recorder.keys.name("care", subject)
+            ledger = c.running.gate.permit("internal:ledger", RUN, "read")
+            lines = len(c.running.store.lines(ledger, kept))
+            await planning.get("/api/city/events?after=0")
+            assert len(c.running.store.lines(ledger, kept)) == lines + 1, (
+                "who is told leaves a line"
+            )
             await c.running.people.consents.withdraw(person(c), "care-planning")
             await care.client.patch(f"{V1}/entities/{urn}/attrs", json=body, headers=care.headers)
             await asyncio.sleep(0.1)

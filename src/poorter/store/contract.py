@@ -279,7 +279,8 @@ class Committed:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One thing that changed, after commit. `sequence` has no gaps: a missing one was lost."""
+    """One thing that changed, after commit. `sequence` has no gaps: a missing one was lost.
+    `subject`: whom it is about, where it was opened from behind a wall."""
 
     sequence: int
     at_us: int
@@ -287,6 +288,7 @@ class Event:
     urn: str
     types: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
+    subject: str | None = None
 
 
 class Watch(Protocol):

@@ -140,8 +140,8 @@ async def held(handle: CityHandle, request: Request) -> Answer:
 
 async def groups(handle: CityHandle, request: Request) -> Answer:
     """GET /api/city/groups: history of many entities by group, in buckets of whole hours."""
-    query = parse_groups(request.query())
     _, permit = handle.face.permit(request, "read")
+    query = parse_groups(request.query())
     found = await asyncio.to_thread(handle.face.store.grouped, permit, query)
     await handle.face.before_leaving(request, permit, ())
     return _json(groups_doc(found))
@@ -159,7 +159,7 @@ async def events(handle: CityHandle, request: Request) -> Answer:
         await handle.waiting.until_after(after, types, wait_s)
     _, permit = handle.face.permit(request, "read")
     found, last = handle.waiting.events(permit, after, types)
-    told = [StoredEntity(event.urn, event.types, (), 0, 0, 0, ()) for event in found]
+    told = [StoredEntity(e.urn, e.types, (), 0, 0, 0, (), e.subject) for e in found]
     await handle.face.before_leaving(request, permit, told)
     return _json(
         {

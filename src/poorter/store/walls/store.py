@@ -259,7 +259,8 @@ class WalledStore:
             return None
         names = {attribute.name for attribute in opened.attributes}
         shown = tuple(name for name in event.names if name in names)
-        return replace(event, urn=opened.urn, types=opened.types, names=shown)
+        subject = opened.subject
+        return replace(event, urn=opened.urn, types=opened.types, names=shown, subject=subject)
 
     def watch(self, listener: Callable[[Sequence[c.Changed]], None]) -> c.Watch:
         """Call `listener` after each group commit with what changed of the watched types."""
