@@ -168,6 +168,10 @@ def test_exclusive_attributes_live_elsewhere(together: dict[str, httpx.Client]) 
     assert update.status_code == 204
     whole = a.get(f"{V1}/entities/{one}").json()
     assert (whole["free"]["value"], whole["name"]["value"]) == (8, "Z")
+    # a copy here counts for nothing: only the source has it
+    aside = {"free": prop(99, observedAt="2030-01-01T00:00:00Z")}
+    assert a.post(f"{V1}/entities/{one}/attrs?local=true", json=aside).status_code == 204
+    assert a.get(f"{V1}/entities/{one}").json()["free"]["value"] == 8
     # an operation that the source does not offer is a conflict for its part only
     upserted = a.post(
         f"{V1}/entityOperations/upsert", json=[lot("x", free=prop(9), name=prop("W"))]

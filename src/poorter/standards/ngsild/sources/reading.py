@@ -6,7 +6,7 @@ gate, filters, projections, orders and pages hold alike for what comes from else
 from __future__ import annotations
 
 import copy
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 from urllib.parse import quote
@@ -36,6 +36,7 @@ from poorter.standards.ngsild.sources.received import (
     held_to,
     merged,
     read_entity,
+    without_registered,
 )
 from poorter.store.contract import Store, StoredEntity
 
@@ -477,7 +478,7 @@ async def _context_of(face: Face, doc: Any, reply: Reply, spoken: Context) -> Co
 
 
 def _together(
-    face: Face, permit: Permit, parts: Iterable[tuple[Share, list[Received]]]
+    face: Face, permit: Permit, parts: Sequence[tuple[Share, list[Received]]]
 ) -> tuple[dict[str, StoredEntity], dict[str, tuple[str, ...]]]:
     """Entities that sources have a part in, each with what is here; and who has a part."""
     main: dict[str, list[Received]] = {}
@@ -494,7 +495,11 @@ def _together(
         here: list[Received] = []
         try:
             stored = face.store.entity(permit, urn)
-            here.append(from_here(stored, face.store.decode(stored).attributes))
+            mine = from_here(stored, face.store.decode(stored).attributes)
+            for share, _ in parts:
+                if share.registration.proxied:
+                    mine = without_registered(mine, share.registration)
+            here.append(mine)
             by[urn].insert(0, HERE)
         except NotFound:
             pass

@@ -146,6 +146,15 @@ def from_here(stored: StoredEntity, attributes: Iterable[Attribute]) -> Received
     )
 
 
+def without_registered(mine: Received, registration: Registration) -> Received:
+    """What is here beside what only the source has (4.3.6.3): a copy here counts for nothing."""
+    names = registration.names_of(mine.urn, mine.types)
+    if names is None:
+        return mine
+    kept = tuple(one for one in mine.instances if names and one.stored.name not in names)
+    return replace(mine, instances=kept)
+
+
 def merged(parts: Iterable[Received], auxiliary: Iterable[Received], now_us: int) -> StoredEntity:
     """One entity of all parts; of two instances with one name and datasetId the newer one stands.
     Auxiliary parts add attributes that are nowhere else."""
