@@ -51,9 +51,15 @@ def format_us(at_us: int) -> str:
 
 @lru_cache(maxsize=4096)
 def _formatted(at_us: int) -> str:
-    moment = _EPOCH + timedelta(microseconds=at_us)
-    text = moment.strftime("%Y-%m-%dT%H:%M:%S") if moment.year > 999 else moment.isoformat()[:19]
-    micro = at_us % SECOND_US
+    seconds, micro = divmod(at_us, SECOND_US)
+    days, second = divmod(seconds, 86_400)
+    text = f"{_day(days)}T{second // 3600:02d}:{second // 60 % 60:02d}:{second % 60:02d}"
     if micro:
         return f"{text}.{micro:06d}".rstrip("0") + "Z"
     return text + "Z"
+
+
+@lru_cache(maxsize=4096)
+def _day(days: int) -> str:
+    """The date so many days after 1970; a series has many moments on each."""
+    return (_EPOCH + timedelta(days=days)).date().isoformat()

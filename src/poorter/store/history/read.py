@@ -126,9 +126,12 @@ class Segments:
         from_us: int,
         until_us: int,
         names: tuple[str, ...] | None = None,
+        backwards: bool = False,
     ) -> Iterator[Rows]:
-        """Rows of these instances (sorted; None: all) in [from, until), group by group."""
-        for group in self.columns(name).holding(instances, from_us, until_us):
+        """Rows of these instances (sorted; None: all) in [from, until), group by group; with
+        `backwards` the last group first."""
+        groups = self.columns(name).holding(instances, from_us, until_us)
+        for group in groups[::-1] if backwards else groups:
             rows = self.group(name, group, names)
             if instances is not None:
                 rows = rows.take(_place(rows.instance, instances))

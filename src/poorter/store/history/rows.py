@@ -23,6 +23,7 @@ Row = tuple[int, int, int, int, int, Any]
 INTEGER, REAL, TEXT, JSON = range(4)
 _KINDS = {int: INTEGER, float: REAL, str: TEXT, bytes: JSON}
 BAD = 3
+_PART = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,11 @@ class Rows:
         return self.kind <= REAL, np.where(self.kind == INTEGER, self.integer, self.real)
 
     def tuples(self) -> Iterator[Row]:
-        """Row by row."""
+        """Row by row; made in small parts, since often only the first few are wanted."""
+        for start in range(0, len(self), _PART):
+            yield from self.take(slice(start, start + _PART))._tuples()
+
+    def _tuples(self) -> Iterator[Row]:
         return zip(
             self.instance.tolist(),
             self.observed_us.tolist(),

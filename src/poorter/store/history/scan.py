@@ -42,9 +42,11 @@ def rows_in(
     until_us: int,
     out: Out = (),
     names: tuple[str, ...] | None = None,
+    backwards: bool = False,
 ) -> Iterator[Rows]:
-    """The rows of a segment in [from, until) that still count."""
-    for rows in files.rows(segment.name + SUFFIX, instances, from_us, until_us, names):
+    """The rows of a segment in [from, until) that still count, group by group."""
+    name = segment.name + SUFFIX
+    for rows in files.rows(name, instances, from_us, until_us, names, backwards):
         kept = without(rows, out)
         if len(kept):
             yield kept

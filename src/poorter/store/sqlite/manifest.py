@@ -113,10 +113,9 @@ def compacted_rows(
     wanted = np.array([instance], np.int64)
     for segment in reversed(found) if newest_first else found:
         out = [part for part in out_of(connection, segment) if part[0] == instance]
-        parts = rows_in(files.open(), segment, wanted, from_us, until_us, out)
-        if not newest_first:
-            for rows in parts:
-                yield from rows.tuples()
-            continue
-        for rows in reversed(list(parts)):
-            yield from rows.take(slice(None, None, -1)).tuples()
+        parts = rows_in(
+            files.open(), segment, wanted, from_us, until_us, out, backwards=newest_first
+        )
+        for rows in parts:
+            ordered = rows.take(slice(None, None, -1)) if newest_first else rows
+            yield from ordered.tuples()

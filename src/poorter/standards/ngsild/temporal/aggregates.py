@@ -146,10 +146,11 @@ def from_buckets(methods: tuple[str, ...]) -> bool:
 
 def of_buckets(buckets: list[Bucket], methods: tuple[str, ...], width_us: int) -> dict[str, Any]:
     """Each method over buckets, as 4.5.19 writes it."""
+    spans = [(format_us(b.start_us), format_us(b.start_us + width_us)) for b in buckets]
     return {
         method: [
-            [_BUCKET[method](b), format_us(b.start_us), format_us(b.start_us + width_us)]
-            for b in buckets
+            [_BUCKET[method](bucket), start, end]
+            for bucket, (start, end) in zip(buckets, spans, strict=True)
         ]
         for method in methods
     }
