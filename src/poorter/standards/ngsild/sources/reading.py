@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 from urllib.parse import quote
 
-from poorter.city.errors import CityError, Invalid, NotFound
+from poorter.city.errors import CityError, Denied, Invalid, NotFound
 from poorter.city.query import Query, Selector
 from poorter.gate.permit import Permit, TypeRule
 from poorter.standards.http.asgi import Answer, Request, parse_json
@@ -150,7 +150,10 @@ async def _over(
     if gathered.face is face:
         return await answer(face)
     try:
-        given = await answer(gathered.face)
+        try:
+            given = await answer(gathered.face)
+        except Denied:  # a lease that ran out on a busy machine; a grant that did is denied again
+            given = await answer(gathered.face)
     except CityError as error:
         given = problem_answer(error)
     return replace(given, headers=(*given.headers, *gathered.warnings))
@@ -191,7 +194,7 @@ async def gather(
         for one in shares[ASKED_MAX:]
     ]
     parts = [(one, _apart(result)[0]) for one, result in zip(asked, results, strict=True)]
-    found, by = _together(face, face.renewed(permit), parts)  # a lease is over by now
+    found, by = _together(face, permit, parts)
     over = copy.copy(face)
     over.store = cast(Store, Overlay(face.store, found))  # it hands on what it hasn't of its own
     return Gathered(over, by, tuple(warnings))
@@ -494,7 +497,7 @@ def _together(
     for urn in main.keys() | auxiliary.keys():
         here: list[Received] = []
         try:
-            stored = face.store.entity(permit, urn)
+            stored = face.store.entity(face.renewed(permit), urn)  # leases end soon
             mine = from_here(stored, face.store.decode(stored).attributes)
             for share, _ in parts:
                 if share.registration.proxied:
