@@ -50,9 +50,9 @@ async def asking(folder: Path) -> AsyncIterator[Asked]:
         async def send(message: Any) -> None:
             parts.append(message)
 
-        await app(
-            {**_SCOPE, "method": method, "path": path, "raw_path": path.encode()}, receive, send
-        )
+        scope = {**_SCOPE, "method": method, "path": path, "raw_path": path.encode()}
+        scope["headers"] = [*_SCOPE["headers"], (b"content-length", b"%d" % len(body))]
+        await app(scope, receive, send)
         return Reply(parts[0]["status"], parts[1].get("body", b""))
 
     try:
