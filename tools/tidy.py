@@ -43,7 +43,11 @@ BROAD_EXCEPT = {
     "standards/ngsild/subscriptions/engine.py",
 }
 VAGUE_NAMES = re.compile(r"(helper|util|manager|common|misc|base)s?\.py\Z")
-FORBIDDEN = re.compile(r"/work/|/root/|/home/\w|pypi\.org|files\.pythonhosted|registry\.npmjs")
+FORBIDDEN = re.compile(
+    r"/(?:work|root)/|/(?:home|Users)/\w"  # somebody's machine
+    r"|\bpy\w\w\.org\b"
+    r"|\b(?:registry|files|static|index|proxy|deb|repo1?)\.\w[\w-]*\.\w"  # registries
+)
 
 
 def problems() -> Iterator[str]:

@@ -244,7 +244,7 @@ def test_no_answer_and_wrong_answers_are_said_within_their_time() -> None:
             await send({"type": "http.response.body", "body": body})
 
         async with serving(app) as url:
-            remote = Remote(url, patience=Patience(0.3, 2, 1.2))
+            remote = Remote(url, patience=Patience(0.3, 2, 1.8))
             for path, error, times in (
                 ("/html", Unavailable, 1),
                 ("/busy", TooMany, 2),
