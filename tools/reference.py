@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: EUPL-1.2
-"""Writes docs/reference from the code: settings, verbs, maps, limits. A test holds them together.
+"""Writes docs/reference from the code. A test holds pages and code together.
 
 python tools/reference.py
 """
@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "src"))
+sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
 
 from poorter.cli.parser import build_parser  # noqa: E402
 from poorter.config import SETTINGS  # noqa: E402
@@ -20,6 +20,7 @@ from poorter.load.mapping import shipped_maps  # noqa: E402
 from poorter.standards.oidc.provider import FIELDS  # noqa: E402
 from poorter.standards.openid4vp.trust import FIELDS as WALLET_FIELDS  # noqa: E402
 from poorter.systems.catalogue import load_systems  # noqa: E402
+from tools.systems_page import systems_page  # noqa: E402
 
 SYSTEMS = ("parking", "crowds")
 
@@ -125,7 +126,18 @@ def maps() -> str:
     return "\n".join(lines) + "\n"
 
 
-PAGES = {"settings.md": settings, "verbs.md": verbs, "limits.md": limits, "maps.md": maps}
+def systems() -> str:
+    """The systems that come with it."""
+    return systems_page(load_systems(SYSTEMS))
+
+
+PAGES = {
+    "settings.md": settings,
+    "verbs.md": verbs,
+    "limits.md": limits,
+    "maps.md": maps,
+    "systems.md": systems,
+}
 
 
 def main() -> int:

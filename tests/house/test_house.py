@@ -26,6 +26,16 @@ def test_reference_pages_are_those_of_the_code(name: str) -> None:
     assert page == reference.PAGES[name](), "run: python tools/reference.py"
 
 
+@pytest.mark.parametrize("name", reference.SYSTEMS)
+def test_each_system_says_where_it_comes_from_and_how_to_switch_it_off(name: str) -> None:
+    page = ROOT / "src" / "poorter" / "systems" / name / "README.md"
+    said = page.read_text("utf-8")
+    for subject in ("Sources", "Standards", "Legal basis", "Limits", "Off"):
+        assert f"- **{subject}.**" in said, f"{name} says nothing of: {subject}"
+    for link in re.findall(r"\]\(([^)]+)\)", said):
+        assert (page.parent / link).exists(), link
+
+
 def test_tidy_finds_what_it_looks_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A check that can't fail is none: a tree with one of each fault is found out."""
     source = tmp_path / "src" / "poorter"
