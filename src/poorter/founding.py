@@ -10,13 +10,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from poorter import __version__
 from poorter.city.clock import Clock
 from poorter.city.errors import Invalid
 from poorter.config import FILE, Config, read_config, write_config
+from poorter.gate.forward import Forward, forward
 from poorter.gate.gate import Gate
 from poorter.gate.genesis import RUN, genesis
-from poorter.gate.lawful import check_lawful
-from poorter.gate.policy import with_parts
+from poorter.gate.lawful import INTERNAL, check_lawful
+from poorter.gate.policy import Grant, Policy, with_parts
 from poorter.gate.registry import Registry, found
 from poorter.identity.keys import load_key, make_keys
 from poorter.identity.passwords import hash_password
@@ -106,3 +108,33 @@ async def add_systems(registry: Registry, config: Config, officers: tuple[str, s
     if missing:
         await registry.put(missing, officers[0], "systems enabled")
     return [part.id for part in missing]
+
+
+async def bring_forward(registry: Registry, config: Config, now_us: int) -> Forward:
+    """Give the platform's own work what this version needs and the city was founded without: a
+    version of the policy of its own, with its leaf. Whatever would widen the rights of somebody
+    else waits for two officers.
+
+    Raises: Invalid when the city has something else under a name that the platform needs.
+    """
+    release = f"poorter {__version__}"
+    wanted = _as_founded_now(registry.policy, config, ("poorter", release))
+    found = forward(registry.policy, wanted, now_us)
+    if found.parts:
+        await registry.put(found.parts, release, "brought forward")
+    return found
+
+
+def _as_founded_now(policy: Policy, config: Config, approvals: tuple[str, str]) -> Policy:
+    """The first policy that this version would write, with the platform's own work on what the
+    systems of this city brought in."""
+    wanted = genesis(config.city_id, "-", "-", approvals)
+    parts = policy_parts(load_systems(config.systems_enabled), policy, config.city_id, approvals)
+    own = {
+        part.id: part
+        for part in parts
+        if isinstance(part, Grant)
+        and part.processor.startswith(INTERNAL)
+        and part.dataset in policy.datasets
+    }
+    return replace(wanted, grants={**wanted.grants, **own})

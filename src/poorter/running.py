@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 
 from poorter.city.clock import Clock
@@ -11,6 +12,8 @@ from poorter.config import Config
 from poorter.connections.run import Connections
 from poorter.decide.decisions import Decisions
 from poorter.decide.objection import Objections
+from poorter.founding import bring_forward
+from poorter.gate.forward import Forward
 from poorter.gate.gate import Compiled, Gate
 from poorter.gate.genesis import RUN
 from poorter.gate.policy import Purpose
@@ -57,6 +60,8 @@ from poorter.systems.catalogue import load_systems, settings_of
 from poorter.systems.city import Own
 from poorter.systems.shape import System
 
+log = logging.getLogger(__name__)
+
 LEDGER_FOLDER = "ledger"
 MODELS_FOLDER = "models"
 
@@ -94,6 +99,7 @@ class Running:
     connections: Connections | None = None  # once it is served
     job_failures: dict[str, int] = field(default_factory=dict)  # in a row, by job
     federation: Federation | None = None  # with other sources, likewise
+    brought: Forward = field(default_factory=Forward)  # what this start added to the policy
 
     def city(self, processor: str, purpose: str) -> LocalCity:
         """The city handle of one (processor, purpose)."""
@@ -157,7 +163,13 @@ async def open_city(config: Config, clock: Clock) -> Running:
     """
     store = _walled(config, open_store(config.paths_data, clock))
     try:
-        running = _wire(config, store)
+        registry, gate = _governed(config, store)
+        brought = await bring_forward(registry, config, clock.now_us())
+        running = _wire(config, store, registry, gate)
+        running.brought = brought
+        if brought.parts:
+            version = gate.policy.version
+            log.warning("policy %d, for this release: %s", version, "; ".join(brought.added))
         await running.people.swept()  # what a restored backup brought back
         return running
     except BaseException:
@@ -188,16 +200,22 @@ def _walled(config: Config, inner: Store) -> WalledStore:
     return WalledStore(inner, rows, subject_of)
 
 
-def _wire(config: Config, store: WalledStore) -> Running:
+def _governed(config: Config, store: WalledStore) -> tuple[Registry, Gate]:
+    """The policy in force, and who may change it."""
+    clock, keys = store.clock, config.paths_keys
+    add_missing_keys(keys, config.ledger_origin, clock.now_us())
+    policy_keys = [entry.public() for entry in read_ring(keys) if entry.use == "policy"]
+    port, mark = PolicyStore(store), VersionMark(keys)
+    gate = Gate(_policy(port, policy_keys, clock, mark), clock)
+    return Registry(port, gate, load_key(keys, "policy"), clock, mark), gate
+
+
+def _wire(config: Config, store: WalledStore, registry: Registry, gate: Gate) -> Running:
     clock = store.clock
     outgoing = Outgoing(config.network_allowed_hosts)
     systems = load_systems(config.systems_enabled)
-    add_missing_keys(config.paths_keys, config.ledger_origin, clock.now_us())
     ring = read_ring(config.paths_keys)
-    policy_keys = [entry.public() for entry in ring if entry.use == "policy"]
     ledger_keys = [entry.public() for entry in ring if entry.use == "ledger"]
-    port, mark = PolicyStore(store), VersionMark(config.paths_keys)
-    gate = Gate(_policy(port, policy_keys, clock, mark), clock)
     decisions = Decisions(
         store,
         gate,
@@ -235,7 +253,7 @@ def _wire(config: Config, store: WalledStore) -> Running:
         clock=clock,
         store=store,
         gate=gate,
-        registry=Registry(port, gate, load_key(config.paths_keys, "policy"), clock, mark),
+        registry=registry,
         uses=uses,
         recorder=recorder,
         credentials=Credentials(),

@@ -8,7 +8,7 @@ from tests.permits import READ, WRITE, permit
 
 from poorter.city.clock import ManualClock
 from poorter.city.entity import Attribute, Entity
-from poorter.city.errors import Conflict, Denied, Invalid, NotFound, TooLarge
+from poorter.city.errors import Conflict, Denied, Invalid, NotFound, TooLarge, Unavailable
 from poorter.city.query import HistoryQuery
 from poorter.gate.permit import TypeRule
 from poorter.store.contract import (
@@ -185,12 +185,12 @@ def test_only_writing_permits_write_and_leases_end(store: Store, clock: ManualCl
     change = Change((Create(place(free=1)),))
     with pytest.raises(Denied):
         store.commit(READ, change)
-    with pytest.raises(Denied):
+    with pytest.raises(Unavailable):
         store.commit(permit("write", valid_until_us=clock.now_us()), change)
     commit(store, Create(place(free=1)))
     with pytest.raises(Denied):
         store.entity(WRITE, URN)
-    with pytest.raises(Denied):
+    with pytest.raises(Unavailable):
         store.entity(permit("read", valid_until_us=clock.now_us()), URN)
 
 

@@ -230,5 +230,19 @@ def systems(arguments: argparse.Namespace) -> int:
     return with_city(arguments, work)
 
 
+def upgrade(arguments: argparse.Namespace) -> int:
+    """What this release needs of an older city; opening it brings that forward."""
+
+    async def work(running: Running) -> None:
+        added, version = running.brought.added, running.gate.policy.version
+        print("\n".join(added) if added else "nothing was missing")
+        if added:
+            print(f"for the platform's own work only, in policy version {version}")
+        for words in running.brought.waits:
+            print(f"waits for two officers: poorter grant {words} --approved-by A --approved-by B")
+
+    return with_city(arguments, work)
+
+
 async def _known_officer(running: Running, name: str) -> None:
     officer_of(running, name)

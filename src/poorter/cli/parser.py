@@ -127,6 +127,8 @@ def _govern_verbs(verbs: Verbs) -> None:
         verbs, "systems", "Bring the policy up to systems.enabled in city.toml.", govern.systems
     )
     systems.add_argument("--approved-by", **approved)
+    text = "Bring an older city up to this release; starting it does so too, this says what came."
+    _verb(verbs, "upgrade", text, govern.upgrade)
     _verb(verbs, "keys", "The city's own keys, their days, and what is wrong.", govern.keys)
     rotate = _verb(verbs, "rotate", "Replace a signing key by a new one.", govern.rotate)
     rotate.add_argument("use", choices=list(USES), help="which of the keys")

@@ -11,13 +11,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from poorter.city.errors import Denied
+from poorter.city.errors import Denied, Unavailable
+from poorter.city.text import Text
 
 Action = Literal["read", "write", "command", "decide", "administer"]
 
 #: A type rule under this name holds for every type: for a city that opens all it has.
 ANY_TYPE = "*"
 
+
+LEASE_ENDED = Text("vraag het nog eens", "this took too long: ask again")
 
 #: Begins the type and attribute names under which rows of persons are kept. No rule but one made
 #: for exactly that name covers them.
@@ -88,9 +91,12 @@ class Permit:
     max_rows: int | None = None  # in one answer
 
     def check(self, action: Action, now_us: int) -> None:
-        """Raises Denied unless the permit is for `action` and its lease still runs."""
-        if self.action != action or now_us >= self.valid_until_us:
+        """Raises Denied unless the permit is for `action`, Unavailable when its lease ran out:
+        whoever asks the gate again hears whether there is still a grant."""
+        if self.action != action:
             raise Denied
+        if now_us >= self.valid_until_us:
+            raise Unavailable(LEASE_ENDED)
 
     def rule(self, type_name: str) -> TypeRule | None:
         """The rule for a type; None means that the type does not exist for this request."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 from urllib.parse import quote
 
-from poorter.city.errors import CityError, Denied, Invalid, NotFound
+from poorter.city.errors import CityError, Invalid, NotFound, Unavailable
 from poorter.city.query import Query, Selector
 from poorter.gate.permit import Permit, TypeRule
 from poorter.standards.http.asgi import Answer, Request, parse_json
@@ -152,7 +152,7 @@ async def _over(
     try:
         try:
             given = await answer(gathered.face)
-        except Denied:  # a lease that ran out on a busy machine; a grant that did is denied again
+        except Unavailable:  # a lease that ran out on a busy machine; a grant that did is denied
             given = await answer(gathered.face)
     except CityError as error:
         given = problem_answer(error)
