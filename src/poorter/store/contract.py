@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
+
+import msgspec
 
 from poorter.city.clock import Clock
 from poorter.city.entity import Attribute, Entity
@@ -301,8 +303,7 @@ class Watch(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class StoredAttribute:
+class StoredAttribute(msgspec.Struct, frozen=True, gc=False):
     """One attribute instance as stored; `body` is its normalised JSON without system times."""
 
     name: str
@@ -312,8 +313,7 @@ class StoredAttribute:
     modified_at_us: int
 
 
-@dataclass(frozen=True, slots=True)
-class StoredEntity:
+class StoredEntity(msgspec.Struct, frozen=True, gc=False):
     """An entity as stored, already reduced to what the permit lets exist. For fast codecs."""
 
     urn: str
@@ -369,8 +369,8 @@ def visible(entity: StoredEntity, permit: Permit) -> StoredEntity | None:
         return None
     if rule.attributes is None and not rule.without:
         return entity
-    kept = tuple(a for a in entity.attributes if rule.covers(a.name))
-    return replace(entity, attributes=kept)
+    kept = tuple([a for a in entity.attributes if rule.covers(a.name)])
+    return msgspec.structs.replace(entity, attributes=kept)
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,7 +95,7 @@ def _joined(entity: StoredEntity, form: Form) -> bytes:
     return b",".join(parts) + b"}"
 
 
-_plain: dict[int, tuple[StoredEntity, bytes]] = {}
+_plain: dict[str, tuple[StoredEntity, bytes]] = {}
 _PLAIN_MAX = 20_000
 _PLAIN_FORM = Form()
 
@@ -105,13 +105,13 @@ def encode_plain(entity: StoredEntity) -> bytes:
     nothing has changed; then the bytes are the same too."""
     if entity.subject is not None:
         return _joined(entity, _PLAIN_FORM)  # what is about a person is kept in no cache
-    known = _plain.get(id(entity))
+    known = _plain.get(entity.urn)
     if known is not None and known[0] is entity:
         return known[1]
     body = _joined(entity, _PLAIN_FORM)
     if len(_plain) >= _PLAIN_MAX:
         _plain.clear()
-    _plain[id(entity)] = (entity, body)
+    _plain[entity.urn] = (entity, body)
     return body
 
 

@@ -21,6 +21,7 @@ from poorter.city.entity import Attribute
 from poorter.city.place import bounds
 from poorter.store.body import encode_attribute
 from poorter.store.sqlite.cells import cell_of
+from poorter.store.sqlite.recent import AllWritten, Written
 
 KNOWN_MAX = 20_000
 _FETCH = (
@@ -79,6 +80,7 @@ class Rows:
         self._types: dict[str, tuple[str, ...]] = {}
         self._pending: dict[str, dict[Any, tuple[Any, ...]]] = {what: {} for what in _WRITES}
         self._dirty = False
+        self._written: dict[str, list[Written] | None] | None = {}
         self._next_entity = self._next_attribute = 0
         self._count()
 
@@ -89,7 +91,17 @@ class Rows:
         for rows in self._pending.values():
             rows.clear()
         self._dirty = False
+        self._written = None
         self._count()
+
+    def begin(self) -> None:
+        """A group begins: note what becomes of the entities it touches."""
+        self._written = {}
+
+    @property
+    def written(self) -> AllWritten | None:
+        """What became of them, for whoever keeps some; None when that is not known."""
+        return self._written
 
     def flush(self) -> None:
         """Write what is pending."""
@@ -170,6 +182,7 @@ class Rows:
             types = self._type_names(" ".join(types))
             known = self._known[urn] = Known(self._next_entity, urn, types, scopes, 1, True)
             row = (known.id, urn, " ".join(types), scopes, 1, now_us, now_us)
+            self._note_changed(known)
             self._write("new entities", known.id, row)
         else:
             known.types, known.scopes = self._type_names(" ".join(types)), scopes
@@ -186,6 +199,13 @@ class Rows:
         observed_us = attribute.observed_at_us
         key = self.key(attribute.name, attribute.dataset_id)
         row = known.instances.get(key, 0)
+        if row <= 0:
+            self._note_changed(known)
+        elif self._written is not None:
+            later = Written(attribute.name, attribute.dataset_id, body, version, now_us)
+            found = self._written.setdefault(known.urn, [])
+            if found is not None:
+                found.append(later)
         if not row:
             row = self._new_row()
             made = (body, number, text, observed_us, now_us, version, 1)
@@ -221,6 +241,7 @@ class Rows:
     def drop(self, known: Known, key: Key) -> None:
         """An instance goes; its row stays, for its history."""
         row = abs(known.instances[key])
+        self._note_changed(known)
         known.instances[key] = -row
         self._pending["places"].pop(row, None)
         self._pending["cells"].pop(row, None)
@@ -271,7 +292,13 @@ class Rows:
         self._pending[what][row] = values
         self._dirty = True
 
+    def _note_changed(self, known: Known) -> None:
+        """More happens to it than that attributes are written."""
+        if self._written is not None:
+            self._written[known.urn] = None
+
     def _write_entity(self, known: Known, now_us: int) -> None:
+        self._note_changed(known)
         types = " ".join(known.types)
         values = (known.id, types, known.scopes, known.version, now_us, int(known.live))
         self._write("entities", known.id, values)

@@ -38,7 +38,7 @@ from poorter.store.contract import (
 from poorter.store.sqlite.apply import Applier
 from poorter.store.sqlite.images import Images
 from poorter.store.sqlite.manifest import Files
-from poorter.store.sqlite.recent import Recent
+from poorter.store.sqlite.recent import AllWritten, Recent
 
 Listener = Callable[[Sequence[Event]], None]
 Answer = Committed | CityError
@@ -76,6 +76,7 @@ class _Group:
     answers: list[Answer] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     changed: list[Changed] = field(default_factory=list)
+    written: AllWritten | None = None
 
 
 class _Refused(Exception):  # noqa: N818 - it is no error: the group is done again
@@ -227,6 +228,7 @@ class Writer:
                 group = _Group(jobs, group.now_us, group.before)
                 self._apply_all(group, apart=True)
             self._write_events(group.events)
+            group.written = self._applier.rows.written
         except apsw.Error as wrong:
             self._fail(group, wrong)
             return None
@@ -235,6 +237,7 @@ class Writer:
     def _apply_all(self, group: _Group, *, apart: bool) -> None:
         list(self._run("BEGIN IMMEDIATE"))
         self.images.end_group()
+        self._applier.rows.begin()
         self._applier.fetch(op for job in group.jobs for op in job.change.ops)
         for job in group.jobs:
             group.answers.append(self._apply(job, group, apart))
@@ -247,7 +250,7 @@ class Writer:
             self._fail(group, wrong)
             return
         self._clock.committed(group.now_us)
-        self._recent.forget(group.events)
+        self._recent.committed(group.events, group.written)
         _answer(list(zip(group.jobs, group.answers, strict=True)))
         if group.events:
             for listener in tuple(self.listeners):

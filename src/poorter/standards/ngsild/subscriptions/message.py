@@ -105,7 +105,7 @@ def _shown(sub: Subscription, name: str) -> bool:
 def _gone(sub: Subscription, facts: Facts, at_us: int) -> dict[str, Any]:
     """An entity that was deleted: when, and with showChanges or watched attributes what it had."""
     entity = facts.entity
-    bare = replace(entity, attributes=())
+    bare = msgspec.structs.replace(entity, attributes=())
     doc = represent(bare, replace(sub.form, join=None), sub.form.pick, sub.form.omit)
     doc["deletedAt"] = format_us(at_us)
     asked = "attributeDeleted" in sub.triggers and sub.watched

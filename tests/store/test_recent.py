@@ -1,0 +1,114 @@
+"""Entities kept by the store are what is in the file, whatever was written, refused, undone."""
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.permits import READ, WRITE
+
+from poorter.city.clock import ManualClock
+from poorter.city.entity import Attribute, Entity
+from poorter.city.errors import CityError, NotFound
+from poorter.store import contract as c
+from poorter.store.sqlite import SqliteStore, open_store
+from poorter.store.sqlite.connect import FILE, connect
+from poorter.store.sqlite.reading import whole_entity
+
+URNS = [f"urn:ngsi-ld:City:{n}" for n in range(6)]
+NAMES = ("n", "name", "location")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqliteStore]:
+    opened = open_store(tmp_path / "city", ManualClock())
+    yield opened
+    opened.close()
+
+
+def _attribute(dice: random.Random, moment_us: int) -> Attribute:
+    name = dice.choice(NAMES)
+    if name == "location":
+        value: Any = {"type": "Point", "coordinates": [5 + dice.random(), 52]}
+        return Attribute(name, value, "GeoProperty")
+    dataset = dice.choice((None, "urn:x:other"))
+    observed_us = dice.choice((None, moment_us))
+    return Attribute(name, dice.randrange(100), observed_at_us=observed_us, dataset_id=dataset)
+
+
+def _op(dice: random.Random, moment_us: int) -> c.Op:
+    urn = dice.choice(URNS)
+    one = _attribute(dice, moment_us)
+    entity = Entity(urn, ("City",), (one,))
+    kind = dice.randrange(12)
+    if kind < 5:
+        mode: Any = dice.choice(("append", "append", "update", "keep"))
+        scopes = dice.choice((None, None, None, ("/a",)))
+        return c.SetAttributes(urn, (one,), mode, scopes=scopes)
+    if kind == 5:
+        return c.Put(entity, replace=dice.random() < 0.5)
+    if kind == 6:
+        readings = [
+            c.Reading(dice.choice(URNS), "n", moment_us + dice.randrange(-5, 5), dice.randrange(9))
+            for _ in range(3)
+        ]
+        return c.Observe("City", readings, one_event=dice.random() < 0.7)
+    ops: dict[int, c.Op] = {
+        7: c.Delete(urn, missing_ok=True),
+        8: c.DeleteAttribute(urn, one.name, one.dataset_id),
+        9: c.Replace(entity),
+        10: c.Create(entity),
+        11: c.SetAttributes(urn, (one,), expect=dice.randrange(20)),
+    }
+    return ops[kind]
+
+
+def test_kept_entities_are_those_of_the_file(store: SqliteStore, tmp_path: Path) -> None:
+    dice = random.Random(7)
+    reader = connect(tmp_path / "city" / FILE, write=False)
+    refused = lived = 0
+    for round_ in range(400):
+        futures = []
+        for _ in range(dice.randrange(1, 6)):
+            ops = [_op(dice, round_ * 10) for _ in range(dice.choice((1, 1, 2, 3)))]
+            futures.append(store.commit(WRITE, c.Change(tuple(ops))))
+        refused += sum(isinstance(future.exception(10), CityError) for future in futures)
+        for urn in URNS:
+            kept = store._recent.get(urn)
+            there = whole_entity(reader, urn)
+            lived += kept is not None
+            assert kept is None or kept == there
+            try:
+                assert store.entity(READ, urn) == there
+            except NotFound:
+                assert there is None
+    assert refused > 100 and lived > 100
+    reader.close()
+
+
+def test_a_kept_entity_outlives_its_update(store: SqliteStore) -> None:
+    urn = URNS[0]
+    entity = Entity(urn, ("City",), (Attribute("n", 1), Attribute("name", "a")))
+    store.commit(WRITE, c.Change((c.Create(entity),))).result(10)
+    before = store.entity(READ, urn)
+    store.commit(WRITE, c.Change((c.SetAttributes(urn, (Attribute("n", 2),)),))).result(10)
+    kept = store._recent.get(urn)
+    assert kept is not None and kept is not before
+    assert [a.name for a in kept.attributes] == ["n", "name"]
+    assert b'"value":2' in kept.attributes[0].body and kept.version == before.version + 1
+    assert kept.attributes[1] is before.attributes[1]
+
+
+def test_what_was_read_before_a_commit_is_not_kept_after_it(store: SqliteStore) -> None:
+    """A reader that was on its way during a commit may not bring back what was before it."""
+    urn = URNS[0]
+    entity = Entity(urn, ("City",), (Attribute("n", 1),))
+    store.commit(WRITE, c.Change((c.Create(entity),))).result(10)
+    recent = store._recent
+    generation, old = recent.generation, store.entity(READ, urn)
+    store.commit(WRITE, c.Change((c.Delete(urn),))).result(10)
+    recent.keep(urn, old, generation)
+    assert recent.get(urn) is None
+    recent.keep(urn, old, recent.generation)
+    assert recent.get(urn) is old
