@@ -10,8 +10,11 @@ through a release.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, date, datetime, time, timedelta
 
 from poorter.city.errors import Invalid
+from poorter.city.time import SECOND_US
 from poorter.gate.permit import ANY_TYPE
 from poorter.gate.policy import Dataset, Grant, Policy, Purpose
 
@@ -83,6 +86,40 @@ def new_uses(old: Policy, new: Policy) -> Iterable[str]:
         then = new.datasets[name]
         if held.walled and (then.wall != held.wall or not then.walled):
             yield f"dataset {name} stays behind its wall ({held.wall}), and stays {held.data_class}"
+        if set(held.commands) - set(then.commands):
+            yield f"dataset {name}: what only a decision sets stays so ({', '.join(held.commands)})"
+    yield from _suppliers(old, new)
+
+
+def _suppliers(old: Policy, new: Policy) -> Iterable[str]:
+    """What a supplier is newly given ends with its agreement, and its way out is agreed."""
+    for name, before in old.processors.items():
+        if before.kind != "own" and new.processors[name].kind == "own":
+            yield f"processor {name} stays a {before.kind}"
+    for grant in new.grants.values():
+        who = new.processors[grant.processor]
+        same = old.processors.get(who.id) == who and _no_more(old.grants.get(grant.id), grant)
+        if who.kind == "own" or same or not new.datasets[grant.dataset].personal:
+            continue
+        if not (who.agreement_until and who.exit.strip()):
+            yield f"processor {who.id}: say until when its agreement holds, and how it ends"
+        elif grant.until_us is None or grant.until_us > _day_after_us(who.agreement_until):
+            yield f"grant {grant.id} would outlast the agreement ({who.agreement_until})"
+
+
+def _no_more(before: Grant | None, after: Grant) -> bool:
+    """Whether a grant is what it was, or ends sooner."""
+    if before is None or replace(before, until_us=after.until_us) != after:
+        return False
+    if before.until_us is None or before.until_us == after.until_us:
+        return True
+    return after.until_us is not None and after.until_us < before.until_us
+
+
+def _day_after_us(day: str) -> int:
+    """The first moment, in UTC, at which a date is over."""
+    at = datetime.combine(date.fromisoformat(day) + timedelta(days=1), time.min, UTC)
+    return int(at.timestamp()) * SECOND_US
 
 
 def _types(policy: Policy) -> Iterable[str]:

@@ -7,6 +7,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -157,7 +158,9 @@ class Dataset:
 class Processor:
     """Who handles: a role, an app, a supplier, a device, a system, the public.
 
-    A supplier has an `agreement` (GDPR 28) and the `duties` that it was given.
+    A supplier has an `agreement` (GDPR 28) that holds through `agreement_until`, an ISO date, and
+    the `duties` that it was given; `due`: by which date, for those that have one. It may let
+    `sub_processors` work for it and nobody else. `exit`: what becomes of the data when it ends.
     """
 
     id: str
@@ -166,6 +169,14 @@ class Processor:
     kind: Literal["own", "supplier", "research"] = "own"
     agreement: str = ""
     duties: tuple[str, ...] = ()
+    agreement_until: str = ""
+    due: Mapping[str, str] = field(default_factory=dict)
+    sub_processors: tuple[str, ...] = ()
+    exit: str = ""
+
+    def overdue(self, day: str) -> tuple[str, ...]:
+        """Duties that were to be done before this ISO date."""
+        return tuple(duty for duty in self.duties if duty in self.due and self.due[duty] < day)
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +252,8 @@ def with_parts(policy: Policy, parts: Iterable[Part]) -> Policy:
 
 def check_policy(policy: Policy) -> None:
     """Raises Invalid with every reference, approval, interval or look-alike id that is wrong."""
-    wrong = [*_look_alikes(policy), *_purposes(policy), *_datasets(policy), *_grants(policy)]
+    wrong = [*_look_alikes(policy), *_purposes(policy), *_datasets(policy)]
+    wrong += [*_processors(policy), *_grants(policy)]
     if wrong:
         raise Invalid("; ".join(wrong))
 
@@ -262,6 +274,23 @@ def _datasets(policy: Policy) -> Iterable[str]:
             yield f"dataset {dataset.id} holds nothing"
         if dataset.data_class in ("personal", "special") and dataset.retention_days is None:
             yield f"dataset {dataset.id} is {dataset.data_class} and has no retention"
+
+
+def _processors(policy: Policy) -> Iterable[str]:
+    for processor in policy.processors.values():
+        for day in (processor.agreement_until, *processor.due.values()):
+            if day and not is_day(day):
+                yield f"processor {processor.id}: {day!r:.40} is no date, as in 2026-09-15"
+        if set(processor.due) - set(processor.duties):
+            yield f"processor {processor.id} has a date for what is no duty"
+
+
+def is_day(text: str) -> bool:
+    """Whether it is a date as in 2026-09-15."""
+    try:
+        return len(text) == len("2026-09-15") and bool(date.fromisoformat(text))
+    except ValueError:
+        return False
 
 
 def _grants(policy: Policy) -> Iterable[str]:

@@ -15,6 +15,7 @@ from poorter.gate.permit import Action
 from poorter.gate.policy import Dataset, Grant, Part, Processor
 from poorter.gate.registry import following
 from poorter.offices.drafts import RECORD, Draft, draft_to_approve, put_draft
+from poorter.offices.preview import check_seen
 from poorter.offices.record import check_officer, write
 from poorter.running import Running
 from poorter.store.contract import DeleteRecord
@@ -45,8 +46,10 @@ async def draft_grant(
     by: str,
     mask: Sequence[str] = (),
     max_rows: int | None = None,
+    vital: bool = False,
 ) -> Draft:
-    """Draft a grant, valid from its approval. `mask` and `max_rows` are what it obliges to.
+    """Draft a grant, valid from its approval. `mask` and `max_rows` are what it obliges to;
+    `vital`: a life may depend on it.
 
     Raises: Invalid for what no policy could hold.
     """
@@ -88,6 +91,7 @@ async def draft_grant(
         "days": days,
         "mask": list(mask),
         "max_rows": max_rows,
+        "vital": vital,
     }
     draft = Draft("", "grant", by, 0, fields)
     parts = grant_parts(running, draft, f"{by}-and-another")
@@ -95,10 +99,12 @@ async def draft_grant(
     return await put_draft(running, "grant", fields, by)
 
 
-async def approve_grant(running: Running, draft_id: str, by: str) -> str:
+async def approve_grant(running: Running, draft_id: str, by: str, seen: str = "") -> str:
     """The second approval; the grant is in force with it. The grant's id. Raises as
-    `draft_to_approve` does, and Invalid when the policy changed so that it doesn't fit."""
+    `draft_to_approve` does, Invalid when the policy changed so that it doesn't fit, and Conflict
+    when what it comes to is no longer what was `seen`."""
     draft = draft_to_approve(running, draft_id, ("grant",), by)
+    check_seen(running, grant_parts(running, draft, f"{draft.by}-and-another"), seen)
     parts = grant_parts(running, draft, by)
     await running.registry.put(parts, by, "granted")
     await write(running, by, f"grant {draft.id}", "approved", DeleteRecord(RECORD, draft.id))
@@ -126,6 +132,7 @@ def grant_parts(running: Running, draft: Draft, second: str) -> list[Part]:
             until_us=now_us + said["days"] * DAY_US,
             mask=tuple(said.get("mask", ())),
             max_rows=said.get("max_rows"),
+            vital=said.get("vital", False),
         )
     )
     return parts

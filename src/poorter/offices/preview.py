@@ -1,70 +1,146 @@
 # SPDX-License-Identifier: EUPL-1.2
-"""What a change of policy would come to, before it is approved: fields, people, joins, text."""
+"""What a change of policy would come to, before it is approved: what changes for whom, which
+fields, how many people, what can be laid side by side, which text is signed."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import MISSING, dataclass, fields
 
-from poorter.city.errors import Invalid
+from poorter.city.errors import Conflict, Invalid
 from poorter.city.limits import PAGE_MAX
 from poorter.city.query import Query
 from poorter.city.text import Text
+from poorter.city.time import format_us
 from poorter.gate.cedar import to_cedar
 from poorter.gate.genesis import RUN
 from poorter.gate.inside import ABOUT, keeping
 from poorter.gate.permit import SEALED
-from poorter.gate.policy import Dataset, Grant, Part, Policy
+from poorter.gate.policy import Dataset, Grant, Part, Policy, Purpose
 from poorter.gate.registry import following
 from poorter.running import Running
 from poorter.store.walls.rows import own_value
 
 #: people are counted up to here; beyond it the number says "more than"
 COUNTED_MAX = 20_000
+_NOTHING = Text("", "")
 #: below this the number itself would tell of somebody
 FEW = 10
+#: of a part: what says nothing, or changes with the moment of looking
+_UNSAID = ("id", "from_us", "approvals")
 
 
 @dataclass(frozen=True, slots=True)
 class Preview:
     """What would change. `people`: how many residents it reaches, in words; `wrong`: why it may
-    not be, when it may not."""
+    not be, when it may not. `seen` stands for all that is said here but the number of people.
+    """
 
-    fields: tuple[str, ...]
-    people: Text
-    joins: tuple[Text, ...]
-    basis: Text
-    text: tuple[str, ...]
+    changes: tuple[str, ...] = ()
+    fields: tuple[str, ...] = ()
+    people: Text = _NOTHING
+    joins: tuple[Text, ...] = ()
+    basis: Text = _NOTHING
+    text: tuple[str, ...] = ()
     wrong: str = ""
+    seen: str = ""
 
 
 def preview(running: Running, parts: Sequence[Part]) -> Preview:
     """The preview of a draft. Nothing is written."""
     policy = running.gate.policy
+    now_us = running.clock.now_us()
     try:
-        new = following(policy, parts, running.clock.now_us())
+        new = following(policy, parts, now_us)
     except Invalid as wrong:
-        return Preview((), Text("", ""), (), Text("", ""), (), wrong.detail)
-    granted = [part for part in parts if isinstance(part, Grant)]
-    touched = [new.datasets[grant.dataset] for grant in granted]
-    touched += [part for part in parts if isinstance(part, Dataset)]
+        return Preview(wrong=wrong.detail)
+    granted = list(_granted(new, parts, now_us))
+    touched = {grant.dataset: new.datasets[grant.dataset] for grant in granted}
+    touched |= {part.id: part for part in parts if isinstance(part, Dataset)}
+    changes = tuple(line for part in parts for line in _changes(policy, part))
+    shown = tuple(dict.fromkeys(_fields(touched.values(), granted)))
+    joins = tuple(dict.fromkeys(_joins(policy, new, granted, now_us)))
+    lasting = [line for line in changes if not line.startswith("until_us")]
+    said = repr((lasting, shown, joins)).encode()
     return Preview(
-        tuple(_fields(touched, granted)),
-        _people(running, touched),
-        tuple(_joins(policy, new, granted)),
+        changes,
+        shown,
+        _people(running, touched.values()),
+        joins,
         _basis(new, granted),
-        _changes(policy, new),
+        _text(policy, new),
+        seen=hashlib.sha256(said).hexdigest()[:32],
     )
 
 
-def _fields(datasets: Iterable[Dataset], grants: Iterable[Grant]) -> Iterable[str]:
+def check_seen(running: Running, parts: Sequence[Part], seen: str) -> None:
+    """Raises Conflict when a draft no longer comes to what its second officer saw of it."""
+    if seen and preview(running, parts).seen != seen:
+        raise Conflict(
+            Text(
+                "intussen veranderde waar dit op neerkomt: kijk nog eens",
+                "what this comes to has changed meanwhile: look again",
+            )
+        )
+
+
+def _granted(new: Policy, parts: Iterable[Part], now_us: int) -> Iterator[Grant]:
+    """Grants for which something changes: drafted ones, those on a dataset or for a purpose."""
+    for part in parts:
+        if isinstance(part, Grant):
+            yield part
+        elif isinstance(part, (Dataset, Purpose)):
+            for grant in new.grants.values():
+                if part.id in (grant.dataset, grant.purpose) and _runs(grant, now_us):
+                    yield grant
+
+
+def _runs(grant: Grant, now_us: int) -> bool:
+    return grant.until_us is None or now_us < grant.until_us
+
+
+def _changes(old: Policy, part: Part) -> Iterator[str]:
+    """Field by field: what was and what will be."""
+    kind = type(part).__name__.lower()
+    before = getattr(old, f"{kind}s").get(part.id)
+    yield f"{kind} {part.id}" + (": new" if before is None else "")
+    for one in fields(part):
+        if one.name in _UNSAID:
+            continue
+        value = getattr(part, one.name)
+        if before is None:
+            unsaid = one.default_factory() if one.default_factory is not MISSING else one.default
+            if value != unsaid:
+                yield f"{one.name}: {_shown(one.name, value)}"
+        elif (was := getattr(before, one.name)) != value:
+            yield f"{one.name}: {_shown(one.name, was)} → {_shown(one.name, value)}"
+
+
+def _shown(name: str, value: object) -> str:
+    if isinstance(value, Text):
+        return f"{value.nl} / {value.en}"
+    if name.endswith("_us") and isinstance(value, int):
+        return format_us(value)[:10]
+    if isinstance(value, dict):
+        return "; ".join(f"{key}: {_shown('', one)}" for key, one in value.items()) or "-"
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value)) or "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "-" if value is None or value == "" else str(value)
+
+
+def _fields(datasets: Iterable[Dataset], grants: Iterable[Grant]) -> Iterator[str]:
     masked = {name for grant in grants for name in grant.mask}
     for dataset in datasets:
         for name, attributes in dataset.types.items():
             shown = [one for one in attributes if one not in masked]
             without = f", without {', '.join(sorted(masked))}" if masked and not attributes else ""
             yield f"{name}: {', '.join(shown) or 'all'}{without}"
+    for grant in grants:
+        yield f"{grant.processor} may {', '.join(grant.actions)} {grant.dataset}: {grant.purpose}"
 
 
 def _people(running: Running, datasets: Iterable[Dataset]) -> Text:
@@ -88,7 +164,7 @@ def _people(running: Running, datasets: Iterable[Dataset]) -> Text:
     return Text(f"{len(found)} inwoners", f"{len(found)} residents")
 
 
-def _joins(old: Policy, new: Policy, grants: Iterable[Grant]) -> Iterable[Text]:
+def _joins(old: Policy, new: Policy, grants: Iterable[Grant], now_us: int) -> Iterator[Text]:
     """What the same processor could lay side by side with it."""
     for grant in grants:
         mine = new.datasets[grant.dataset]
@@ -97,7 +173,8 @@ def _joins(old: Policy, new: Policy, grants: Iterable[Grant]) -> Iterable[Text]:
             for other in old.grants.values()
             if other.processor == grant.processor
             and "read" in other.actions
-            and other.dataset != grant.dataset
+            and _runs(other, now_us)
+            and (other.dataset, other.purpose) != (grant.dataset, grant.purpose)
         }
         for name, purpose in sorted(others):
             dataset = old.datasets[name]
@@ -107,15 +184,23 @@ def _joins(old: Policy, new: Policy, grants: Iterable[Grant]) -> Iterable[Text]:
                     f"{name}, for the same purpose: can be joined",
                 )
             elif dataset.personal and mine.personal:
+                same = _same(mine, dataset)
                 yield Text(
                     f"{name}, voor {purpose}: andere nummers, maar gelijke gegevens zijn te "
-                    "vergelijken",
-                    f"{name}, for {purpose}: other ids, but equal values can be compared",
+                    f"vergelijken ({same or 'alles wat ze gemeen hebben'})",
+                    f"{name}, for {purpose}: other ids, but equal values can be compared "
+                    f"({same or 'whatever they have in common'})",
                 )
 
 
+def _same(one: Dataset, other: Dataset) -> str:
+    """Names of attributes in both, as far as they are named."""
+    names = [{name for named in d.types.values() for name in named} for d in (one, other)]
+    return ", ".join(sorted(names[0] & names[1]))
+
+
 def _basis(policy: Policy, grants: Iterable[Grant]) -> Text:
-    nl, en = [], []
+    said: dict[str, str] = {}
     for grant in grants:
         purpose = policy.purposes[grant.purpose]
         dataset = policy.datasets[grant.dataset]
@@ -123,12 +208,14 @@ def _basis(policy: Policy, grants: Iterable[Grant]) -> Text:
             law = f"AVG 6(1)({purpose.article6})"
             law += f", 9(2)({purpose.article9})" if purpose.article9 else ""
             days = [d for d in (dataset.retention_days, purpose.retention_days) if d is not None]
-            nl.append(f"{law}; {purpose.legal_basis}; bewaard {min(days)} dagen")
-            en.append(f"{law}; {purpose.legal_basis}; kept for {min(days)} days")
-    return Text("; ".join(nl), "; ".join(en))
+            kept = min(days)
+            said[f"{law}; {purpose.legal_basis}; bewaard {kept} dagen"] = (
+                f"{law}; {purpose.legal_basis}; kept for {kept} days"
+            )
+    return Text("; ".join(said), "; ".join(said.values()))
 
 
-def _changes(old: Policy, new: Policy) -> tuple[str, ...]:
+def _text(old: Policy, new: Policy) -> tuple[str, ...]:
     """Lines of the Cedar text that come and go."""
     lines = difflib.unified_diff(
         to_cedar(old).splitlines(), to_cedar(new).splitlines(), "now", "then", lineterm="", n=1

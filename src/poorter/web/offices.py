@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from poorter.city.errors import Denied, Invalid, Unauthenticated
 from poorter.city.text import Text
+from poorter.city.time import format_us
 from poorter.gate.lawful import RELEASE, walls_of
 from poorter.gate.policy import Grant
 from poorter.identity.sessions import COOKIE, ROLES, Session
@@ -90,7 +91,7 @@ async def grants(visit: Visit) -> Response:
     _officer(session)
     act, chosen, by = fields.get("act"), fields.get("id", ""), session.officer
     if act == "approve":
-        await granting.approve_grant(visit.running, chosen, by)
+        await granting.approve_grant(visit.running, chosen, by, fields.get("seen", ""))
     elif act == "drop":
         await drop_draft(visit.running, chosen, ("grant",), by)
     elif act == "end":
@@ -106,6 +107,7 @@ async def grants(visit: Visit) -> Response:
             by,
             [name.strip() for name in fields.get("mask", "").split(",") if name.strip()],
             _rows(fields),
+            bool(fields.get("vital")),
         )
     else:
         raise Invalid(
@@ -123,18 +125,12 @@ async def policy(visit: Visit) -> Response:
     """Draft a purpose, a dataset or a processor; approve another's, with what it would change."""
     if visit.request.method == "GET":
         _officer(visit.staff())
-        waiting = parting.waiting(visit.running)
-        return visit.render(
-            "policy.html",
-            drafts=[(d, preview(visit.running, parting.parts_of(d))) for d in waiting],
-            forms=parting.FORMS,
-            policy=visit.running.gate.policy,
-        )
+        return _policy(visit)
     session, fields = await visit.staff_form()
     _officer(session)
     act, chosen, by = fields.get("act"), fields.get("id", ""), session.officer
     if act == "approve":
-        await parting.approve_part(visit.running, chosen, by)
+        await parting.approve_part(visit.running, chosen, by, fields.get("seen", ""))
     elif act == "drop":
         await drop_draft(visit.running, chosen, parting.PARTS, by)
     elif act == "draft":
@@ -143,6 +139,24 @@ async def policy(visit: Visit) -> Response:
     else:
         raise Invalid(Text("stel voor, keur goed of laat vallen", "draft, approve or drop"))
     return visit.redirect("control/policy")
+
+
+def _policy(visit: Visit) -> Response:
+    running = visit.running
+    asked = visit.request.query_params
+    kind = asked.get("kind", "")
+    part = parting.known_part(running.gate.policy, kind, asked.get("id", ""))
+    waiting = parting.waiting(running)
+    return visit.render(
+        "policy.html",
+        drafts=[(d, preview(running, parting.parts_of(running, d))) for d in waiting],
+        forms=parting.FORMS,
+        filled={k: parting.filled(k, part if k == kind else None) for k in parting.FORMS},
+        changed=kind if part is not None else "",
+        policy=running.gate.policy,
+        today=format_us(running.clock.now_us())[:10],
+        own=granting.INTERNAL,
+    )
 
 
 async def persons(visit: Visit) -> Response:
