@@ -92,18 +92,16 @@ def new_uses(old: Policy, new: Policy) -> Iterable[str]:
 
 
 def _suppliers(old: Policy, new: Policy) -> Iterable[str]:
-    """What a supplier is newly given ends with its agreement, and its way out is agreed."""
+    """What a supplier is newly given ends with its agreement."""
     for name, before in old.processors.items():
         if before.kind != "own" and new.processors[name].kind == "own":
             yield f"processor {name} stays a {before.kind}"
     for grant in new.grants.values():
         who = new.processors[grant.processor]
         same = old.processors.get(who.id) == who and _no_more(old.grants.get(grant.id), grant)
-        if who.kind == "own" or same or not new.datasets[grant.dataset].personal:
+        if who.kind == "own" or same or not who.agreement_until:
             continue
-        if not (who.agreement_until and who.exit.strip()):
-            yield f"processor {who.id}: say until when its agreement holds, and how it ends"
-        elif grant.until_us is None or grant.until_us > _day_after_us(who.agreement_until):
+        if grant.until_us is None or grant.until_us > _day_after_us(who.agreement_until):
             yield f"grant {grant.id} would outlast the agreement ({who.agreement_until})"
 
 

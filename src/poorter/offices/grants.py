@@ -83,6 +83,15 @@ async def draft_grant(
                 f"{dataset} is the city's own books: nobody else works with it",
             )
         )
+    who = running.gate.policy.processors.get(processor)
+    outside = who is not None and who.kind != "own" and held is not None and held.personal
+    if who is not None and outside and not (who.agreement_until and who.exit):
+        raise Invalid(
+            Text(
+                f"zeg eerst tot wanneer de overeenkomst met {processor} geldt, en hoe zij eindigt",
+                f"say first until when the agreement with {processor} holds, and how it ends",
+            )
+        )
     fields = {
         "processor": processor,
         "purpose": purpose,
