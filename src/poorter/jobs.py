@@ -28,6 +28,7 @@ MAPS_S = 60.0  # looks whether the day has its map
 OUTCOMES_S = 5.0
 CLEANING_S = 600.0
 INDICATORS_S = 60.0
+EXPIRY_S = 0.25
 COMPACTION_S = 1800.0
 RETRY_S_MAX = 8.0
 #: kinds of records that are nothing any more once they are over
@@ -45,6 +46,7 @@ class Jobs:
         """Start on the running event loop."""
         running = self._running
         self._every(LEDGER_S, "ledger", lambda: record_uses(running))
+        self._every(EXPIRY_S, "expiry", lambda: let_expire(running))
         self._every(MAPS_S, "maps", running.insight.write_map)
         self._every(CLEANING_S, "lines", lambda: erase_lines(running))
         if running.collecting is not None:
@@ -104,6 +106,13 @@ async def record_uses(running: Running) -> None:
         running.uses.written(len(lines))
     await running.recorder.write_endings()
     await asyncio.to_thread(running.sequencer.step)
+
+
+async def let_expire(running: Running) -> None:
+    """What has expired is taken out, and told of, also while nobody writes: any commit does it."""
+    if running.store.expires_next_us() <= running.store.clock.now_us():
+        permit = running.gate.permit("internal:ngsi-ld", RUN, "administer")
+        await running.store.commit_async(permit, Change(()))
 
 
 async def erase_lines(running: Running) -> None:

@@ -50,6 +50,7 @@ class Attribute:
     modified_at_us: int | None = None
     value_type: str | None = None  # what a Property's value is typed as (4.5.2.2)
     object_types: tuple[str, ...] = ()  # entity types that a Relationship leads to (4.5.3.2)
+    expires_at_us: int | None = None  # from then on it is not kept any more (4.22)
 
     @property
     def key(self) -> tuple[str, str | None]:
@@ -68,6 +69,7 @@ class Entity:
     version: int = 0
     created_at_us: int | None = None
     modified_at_us: int | None = None
+    expires_at_us: int | None = None  # from then on it is not kept any more (4.22)
 
     @property
     def type(self) -> str:

@@ -60,7 +60,7 @@ def targets_of(
 
 
 #: what an entity says of itself can be asked for as an attribute can
-OWN = frozenset(("id", "type", "scope", "createdAt", "modifiedAt"))
+OWN = frozenset(("id", "type", "scope", "createdAt", "modifiedAt", "expiresAt"))
 
 
 def _own(entity: Entity, path: Path) -> Iterator[Any]:
@@ -73,7 +73,12 @@ def _own(entity: Entity, path: Path) -> Iterator[Any]:
     elif path.name == "scope":
         yield from entity.scopes
     else:
-        moment = entity.created_at_us if path.name == "createdAt" else entity.modified_at_us
+        moments = {
+            "createdAt": entity.created_at_us,
+            "modifiedAt": entity.modified_at_us,
+            "expiresAt": entity.expires_at_us,
+        }
+        moment = moments[path.name]
         if moment is not None:
             yield format_us(moment)
 
@@ -117,6 +122,7 @@ def _meta(attribute: Attribute, name: str) -> Any:
         "observedAt": attribute.observed_at_us,
         "createdAt": attribute.created_at_us,
         "modifiedAt": attribute.modified_at_us,
+        "expiresAt": attribute.expires_at_us,
     }
     if moments.get(name) is not None:
         return format_us(moments[name])  # type: ignore[arg-type]

@@ -18,7 +18,7 @@ from poorter.standards.ngsild.context import CORE
 from poorter.standards.ngsild.decode import parse_attribute, parse_entity
 from poorter.systems.city import Mean
 
-_HEAD = frozenset(("id", "type", "scope", "@context", "createdAt", "modifiedAt"))
+_HEAD = frozenset(("id", "type", "scope", "@context", "createdAt", "modifiedAt", "expiresAt"))
 
 
 def read_entities(docs: Any) -> list[Entity]:

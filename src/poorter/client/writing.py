@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from poorter.city.entity import Attribute, Entity
+from poorter.city.time import format_us
 from poorter.store.body import attribute_dict
 
 
@@ -16,6 +17,8 @@ def write_entity(entity: Entity) -> dict[str, Any]:
     head["type"] = entity.type if len(entity.types) == 1 else list(entity.types)
     if entity.scopes:
         head["scope"] = list(entity.scopes)
+    if entity.expires_at_us is not None:
+        head["expiresAt"] = format_us(entity.expires_at_us)
     return head | write_attributes(entity.attributes)
 
 

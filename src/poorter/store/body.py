@@ -16,7 +16,9 @@ from poorter.store.contract import StoredAttribute, StoredEntity
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
-_META = frozenset(("type", "observedAt", "datasetId", "unitCode", "valueType", "objectType"))
+_META = frozenset(
+    ("type", "observedAt", "datasetId", "unitCode", "valueType", "objectType", "expiresAt")
+)
 
 
 def attribute_dict(attribute: Attribute) -> dict[str, Any]:
@@ -36,6 +38,8 @@ def attribute_dict(attribute: Attribute) -> dict[str, Any]:
     if attribute.object_types:
         types = attribute.object_types
         body["objectType"] = types[0] if len(types) == 1 else list(types)
+    if attribute.expires_at_us is not None:
+        body["expiresAt"] = format_us(attribute.expires_at_us)
     for sub in attribute.sub:
         body[sub.name] = attribute_dict(sub)
     return body
@@ -81,6 +85,7 @@ def decode_entity(stored: StoredEntity) -> Entity:
         version=stored.version,
         created_at_us=stored.created_at_us,
         modified_at_us=stored.modified_at_us,
+        expires_at_us=stored.expires_at_us,
         attributes=tuple(map(_stored, stored.attributes)),
     )
 
@@ -97,6 +102,7 @@ def _attribute(
     kind = body["type"]
     value_key = VALUE_KEY[kind]
     observed = body.get("observedAt")
+    expires = body.get("expiresAt")
     object_types = body.get("objectType", ())
     return Attribute(
         name=name,
@@ -114,4 +120,5 @@ def _attribute(
         modified_at_us=modified_at_us,
         value_type=body.get("valueType"),
         object_types=(object_types,) if isinstance(object_types, str) else tuple(object_types),
+        expires_at_us=None if expires is None else parse_us(expires),
     )

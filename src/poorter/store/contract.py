@@ -24,7 +24,11 @@ from poorter.store.evolving import EvolutionOp, Evolving
 from poorter.store.history.port import HistoryStore
 from poorter.store.history.report import Bucket as Bucket  # noqa: PLC0414 - of the contract
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
+
+
+#: what an `expires_at_us` is set to so that something expires no longer
+NEVER_US = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,7 @@ class SetAttributes:
     "update" overwrites only what is there (PATCH attrs). Result: (written, not written) names.
     `expect`: the version the caller saw; Conflict when it is another. `add_types`: the entity gets
     these too. `scopes`: its scopes become these; with "keep" they come beside those it has.
+    `expires_at_us`: when the entity expires from now on, NEVER_US for not at all.
     """
 
     urn: str
@@ -58,6 +63,7 @@ class SetAttributes:
     expect: int | None = None
     add_types: tuple[str, ...] = ()
     scopes: tuple[str, ...] | None = None
+    expires_at_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,17 +310,20 @@ class Watch(Protocol):
 
 
 class StoredAttribute(msgspec.Struct, frozen=True, gc=False):
-    """One attribute instance as stored; `body` is its normalised JSON without system times."""
+    """One attribute instance as stored; `body` is its normalised JSON without system times, but
+    for expiresAt. `expires_at_us`: the first moment at which it, or any part of it, expires."""
 
     name: str
     dataset_id: str | None
     body: bytes
     created_at_us: int
     modified_at_us: int
+    expires_at_us: int | None = None
 
 
 class StoredEntity(msgspec.Struct, frozen=True, gc=False):
-    """An entity as stored, already reduced to what the permit lets exist. For fast codecs."""
+    """An entity as stored, already reduced to what the permit lets exist. For fast codecs.
+    `holds_until_us`: the first moment at which it, or anything of it, expires."""
 
     urn: str
     types: tuple[str, ...]
@@ -324,6 +333,8 @@ class StoredEntity(msgspec.Struct, frozen=True, gc=False):
     modified_at_us: int
     attributes: tuple[StoredAttribute, ...]
     subject: str | None = None  # whom it is about, as their wall names them
+    expires_at_us: int | None = None
+    holds_until_us: int | None = None
 
 
 class Changed:
@@ -463,6 +474,12 @@ class Store(HistoryStore, Evolving, Protocol):
 
     def query(self, permit: Permit, query: Query) -> Page:
         """Entities that match, by ascending id."""
+        ...
+
+    def expires_next_us(self) -> int:
+        """When the next of what is kept expires, or has; a moment far away when nothing does.
+        What has expired does not exist, whether it has been taken out yet or not; every commit, an
+        empty one too, takes it out and tells of it."""
         ...
 
     def types(self, permit: Permit) -> tuple[tuple[str, int], ...]:

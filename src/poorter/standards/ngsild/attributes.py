@@ -49,6 +49,7 @@ async def append(face: Face, request: Request, urn: str) -> Answer:
         mode,
         add_types=fragment.types,
         scopes=fragment.scopes,
+        expires_at_us=fragment.expires_at_us,
     )
     committed = await face.commit(request, caller, permit, op)
     done, left = committed.results[0]
@@ -70,7 +71,12 @@ async def change(face: Face, request: Request, urn: str) -> Answer:
         scopes = fragment.scopes if present.scopes else None
         return [
             c.SetAttributes(
-                urn, replaced, expect=present.version, add_types=fragment.types, scopes=scopes
+                urn,
+                replaced,
+                expect=present.version,
+                add_types=fragment.types,
+                scopes=scopes,
+                expires_at_us=fragment.expires_at_us,
             ),
             *removals(fragment, present, urn),
         ]

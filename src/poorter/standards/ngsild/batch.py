@@ -97,6 +97,7 @@ def _update(doc: Any, context: Context, given: list[str]) -> tuple[str, c.Op]:
         mode,
         add_types=fragment.types,
         scopes=fragment.scopes,
+        expires_at_us=fragment.expires_at_us,
     )
 
 

@@ -67,7 +67,13 @@ def parse_entity(doc: Any, context: Context) -> Entity:
         parse_types(doc.get("type"), context),
         parse_attributes(doc, context),
         parse_scopes(doc.get("scope")),
+        expires_at_us=parse_expiry("the entity", doc),
     )
+
+
+def parse_expiry(name: str, doc: Mapping[str, Any]) -> int | None:
+    """When an entity or attribute expires (4.22); None where nothing is said of it."""
+    return parse_moment(name, doc["expiresAt"], "expiresAt") if "expiresAt" in doc else None
 
 
 def parse_types(value: Any, context: Context) -> tuple[str, ...]:
@@ -157,12 +163,13 @@ def _attribute(name: str, body: Any, context: Context, depth: int) -> Attribute:
         name,
         value,
         kind,
-        observed_at_us=None if observed is None else _moment(name, observed),
+        observed_at_us=None if observed is None else parse_moment(name, observed),
         dataset_id=_dataset(name, dataset),
         unit_code=unit,
         sub=tuple(_subs(name, body, context, depth)),
         value_type=_value_type(name, body.get("valueType")),
         object_types=_object_types(body, context),
+        expires_at_us=parse_expiry(name, body),
     )
 
 
@@ -292,15 +299,16 @@ def _geometry(name: str, value: Any) -> dict[str, Any]:
         raise Invalid(f"{name}: {wrong.detail}") from None
 
 
-def _moment(name: str, value: Any) -> int:
+def parse_moment(name: str, value: Any, member: str = "observedAt") -> int:
+    """A DateTime (4.6.3). Raises Invalid."""
     if not isinstance(value, str):
-        raise Invalid(f"{name}: observedAt is an ISO 8601 date-time")
+        raise Invalid(f"{name}: {member} is an ISO 8601 date-time")
     if not _MOMENT.match(value):
-        raise Invalid(f"{name}: observedAt is a date-time in UTC, with Z at its end (4.6.3)")
+        raise Invalid(f"{name}: {member} is a date-time in UTC, with Z at its end (4.6.3)")
     try:
         return parse_us(value)
     except Invalid as wrong:
-        raise Invalid(f"{name}: observedAt: {wrong.detail}") from None
+        raise Invalid(f"{name}: {member}: {wrong.detail}") from None
 
 
 def parse_scopes(value: Any) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ import msgspec
 from poorter.city.time import format_us
 from poorter.standards.ngsild.form import Form
 from poorter.standards.ngsild.linked import Links
-from poorter.standards.ngsild.represent import represent
+from poorter.standards.ngsild.represent import represent, without_expiry
 from poorter.store.contract import StoredAttribute, StoredEntity
 
 _encode = msgspec.json.Encoder().encode
@@ -89,6 +89,8 @@ def _joined(entity: StoredEntity, form: Form) -> bytes:
     if form.times:
         parts.append(b'"createdAt":"' + format_us(entity.created_at_us).encode() + b'"')
         parts.append(b'"modifiedAt":"' + format_us(entity.modified_at_us).encode() + b'"')
+        if entity.expires_at_us is not None:
+            parts.append(b'"expiresAt":"' + format_us(entity.expires_at_us).encode() + b'"')
     parts += _attributes(entity.attributes, form)
     if form.embed is not None:
         parts.append(b'"@context":' + form.embed)
@@ -134,6 +136,8 @@ def _several(same: list[StoredAttribute], form: Form) -> bytes:
 
 def _one(attribute: StoredAttribute, form: Form) -> bytes:
     if not form.times:
-        return attribute.body
+        if attribute.expires_at_us is None:
+            return attribute.body
+        return _encode(without_expiry(_decode(attribute.body)))
     created, modified = map(format_us, (attribute.created_at_us, attribute.modified_at_us))
     return attribute.body[:-1] + f',"createdAt":"{created}","modifiedAt":"{modified}"}}'.encode()

@@ -17,6 +17,7 @@ from poorter.standards.ngsild.decode import (
     attribute_name,
     holds_null,
     parse_attribute,
+    parse_expiry,
     parse_scopes,
     parse_types,
 )
@@ -35,11 +36,13 @@ class Fragment:
     scopes: tuple[str, ...] | None
     patches: tuple[tuple[str, str | None, Any, Attribute | None], ...]
     gone: tuple[tuple[str, str | None], ...]
+    expires_at_us: int | None = None  # as SetAttributes has it
 
     @property
     def empty(self) -> bool:
         """Nothing is asked for."""
-        return not (self.types or self.patches or self.gone) and self.scopes is None
+        told = self.types or self.patches or self.gone
+        return not told and self.scopes is None and self.expires_at_us is None
 
 
 def parse_fragment(doc: Any, context: Context) -> Fragment:
@@ -71,6 +74,7 @@ def parse_fragment(doc: Any, context: Context) -> Fragment:
         scopes=parse_scopes(doc["scope"]) if "scope" in doc else None,
         patches=tuple(patches),
         gone=tuple(gone),
+        expires_at_us=c.NEVER_US if is_null(doc.get("expiresAt")) else parse_expiry("it", doc),
     )
 
 
@@ -176,6 +180,7 @@ def _after(present: Attribute, name: str, doc: Any, context: Context, deep: bool
         unit_code=_kept(doc, "unitCode", given.unit_code, present.unit_code),
         value_type=_kept(doc, "valueType", given.value_type, present.value_type),
         object_types=_kept(doc, "objectType", given.object_types, present.object_types),
+        expires_at_us=_kept(doc, "expiresAt", given.expires_at_us, present.expires_at_us),
         dataset_id=present.dataset_id,
         sub=(*subs, *added),
     )

@@ -83,6 +83,7 @@ def merge_ops(fragment: Fragment, present: Entity, context: Context) -> list[c.O
             expect=present.version,
             add_types=fragment.types,
             scopes=fragment.scopes,
+            expires_at_us=fragment.expires_at_us,
         ),
         *removals(fragment, present, present.urn),
     ]

@@ -20,7 +20,7 @@ from poorter.standards.ngsild.projection import Projection
 from poorter.store.contract import StoredAttribute, StoredEntity
 
 _decode = msgspec.json.Decoder().decode
-_META = frozenset(("type", "observedAt", "unitCode", "datasetId", "valueType", "lang"))
+_META = frozenset(("type", "observedAt", "unitCode", "datasetId", "valueType", "lang", "expiresAt"))
 #: what a relationship leads to; None when it is not there for the caller
 Follow = Callable[[str], StoredEntity | None]
 
@@ -76,6 +76,8 @@ def _head(entity: StoredEntity, form: Form, shown: _Shown) -> dict[str, Any]:
     if form.times:
         members["createdAt"] = format_us(entity.created_at_us)
         members["modifiedAt"] = format_us(entity.modified_at_us)
+        if entity.expires_at_us is not None:
+            members["expiresAt"] = format_us(entity.expires_at_us)
     return members
 
 
@@ -121,6 +123,8 @@ def _instance(
     if form.times:
         doc["createdAt"] = format_us(attribute.created_at_us)
         doc["modifiedAt"] = format_us(attribute.modified_at_us)
+    elif attribute.expires_at_us is not None:
+        doc = without_expiry(doc)
     return concise(doc) if form.concise else doc
 
 
@@ -159,6 +163,18 @@ def normalised(doc: dict[str, Any], context: Context) -> dict[str, Any]:
         else:
             renamed[context.compact(key)] = normalised(value, context)
     return renamed
+
+
+def without_expiry(doc: dict[str, Any]) -> dict[str, Any]:
+    """An instance as data without expiresAt, a system attribute, in it or in any part of it."""
+    key = VALUE_KEY[doc["type"]]
+    return {
+        name: without_expiry(part)
+        if name != key and isinstance(part, dict) and part.get("type") in VALUE_KEY
+        else part
+        for name, part in doc.items()
+        if name != "expiresAt" or name == key
+    }
 
 
 def _words(value: Any, context: Context) -> Any:

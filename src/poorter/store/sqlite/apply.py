@@ -25,6 +25,7 @@ from poorter.store.sqlite.compacted import Compacted
 from poorter.store.sqlite.compacting import Adopt, BringBack, Expire, Upkeep, Vacuum
 from poorter.store.sqlite.entities import Entities, Outbox
 from poorter.store.sqlite.erasing import Erasing
+from poorter.store.sqlite.expiring import Expiry, expired
 from poorter.store.sqlite.instances import Instances
 from poorter.store.sqlite.manifest import Files
 from poorter.store.sqlite.readings import Readings
@@ -40,13 +41,14 @@ HEADS_AT_ONCE = 250
 class Applier:
     """Applies ops; collects the events they cause in `outbox`."""
 
-    def __init__(self, connection: apsw.Connection, files: Files) -> None:
+    def __init__(self, connection: apsw.Connection, files: Files, expiry: Expiry) -> None:
+        self._connection = connection
         self._run = connection.execute
         self._many = connection.executemany
         self.compacted = Compacted(connection, files)
         upkeep = Upkeep(connection, self.compacted)
         self.outbox = Outbox()
-        self.rows = Rows(connection)
+        self.rows = Rows(connection, expiry)
         self.erasing = Erasing(
             connection, self.compacted, self.outbox, self.flush, self.forget_known
         )
@@ -89,6 +91,20 @@ class Applier:
         if kind in _NOTED:
             self.instances.note(op, now_us)
         return self._ops[kind](op, permit, now_us)
+
+    def expired(self, now_us: int) -> tuple[c.Op, ...]:
+        """What is to be done about all that has expired."""
+        self.flush()
+        return expired(self._connection, now_us)
+
+    def expire(self, ops: tuple[c.Op, ...], now_us: int) -> None:
+        """Do it."""
+        for op in ops:
+            self.instances.note(op, now_us)
+            if isinstance(op, c.Erase):
+                self.erasing.expire(op)
+            elif isinstance(op, c.Delete | c.DeleteAttribute | c.SetAttributes):
+                self.entities.expire(op, now_us)
 
     def fetch(self, ops: Iterable[c.Op]) -> None:
         """Get to know all entities that `ops` name, in one go rather than one by one."""

@@ -102,7 +102,8 @@ class Entities:
         if entity.types != types:
             types = tuple(dict.fromkeys((*types, *entity.types)))
         scopes = " ".join(entity.scopes) or known.scopes
-        version = self._write(known, types, scopes, entity.attributes, now_us)
+        expires_us = _until(known, entity.expires_at_us)
+        version = self._write(known, types, scopes, entity.attributes, now_us, expires_us)
         self._note("attributes", entity.urn, types, entity.attributes)
         return version, False
 
@@ -128,9 +129,9 @@ class Entities:
             want = op.mode == "update"
             chosen = tuple(a for a in chosen if self._is_there(known, a) == want)
         types = _more_types(known, op, permit) if op.add_types else known.types
-        if chosen or op.add_types or op.scopes is not None:
-            scopes = _scopes(known, op)
-            self._write(known, types, scopes, chosen, now_us)
+        if chosen or op.add_types or op.scopes is not None or op.expires_at_us is not None:
+            expires_us = _until(known, op.expires_at_us)
+            self._write(known, types, _scopes(known, op), chosen, now_us, expires_us)
             self._note("attributes", op.urn, types, chosen)
         written = tuple([a.name for a in chosen])
         if chosen is op.attributes:
@@ -153,6 +154,24 @@ class Entities:
         known, rule = self._must_find(op.urn, permit)
         if not rule.covers(op.name):
             raise NotFound(f"{op.urn} has no {op.name}")
+        self._drop(known, op, now_us)
+
+    def expire(self, op: c.Delete | c.DeleteAttribute | c.SetAttributes, now_us: int) -> None:
+        """What has expired goes, whoever may write it."""
+        known = self._rows.find(op.urn)
+        assert known is not None  # it was just found to be over
+        if isinstance(op, c.Delete):
+            self.remembered.clear()
+            self._rows.delete(known, now_us)
+            self._outbox.add("deleted", op.urn, known.types, ())
+        elif isinstance(op, c.DeleteAttribute):
+            self._drop(known, op, now_us)
+        else:
+            rest = (op.attributes, now_us, known.expires_us)
+            self._write(known, known.types, known.scopes, *rest)
+            self._note("attributes", op.urn, known.types, op.attributes)
+
+    def _drop(self, known: Known, op: c.DeleteAttribute, now_us: int) -> None:
         key = self._rows.key(op.name, op.dataset_id)
         gone = [key]
         if op.every_instance:
@@ -172,7 +191,9 @@ class Entities:
     # -- parts -------------------------------------------------------------------------------
 
     def _write_whole(self, entity: Entity, now_us: int) -> int:
-        known = self._rows.add(entity.urn, entity.types, " ".join(entity.scopes), now_us)
+        expires_us = entity.expires_at_us
+        scopes = " ".join(entity.scopes)
+        known = self._rows.add(entity.urn, entity.types, scopes, now_us, expires_us)
         self._write_attributes(known, entity.attributes, known.version, now_us)
         self._note("entity", entity.urn, entity.types, entity.attributes)
         return known.version
@@ -186,9 +207,9 @@ class Entities:
             rows.drop(known, key)
         if gone:
             self.remembered.clear()
-        version = self._write(
-            known, entity.types, " ".join(entity.scopes), entity.attributes, now_us
-        )
+        scopes = " ".join(entity.scopes)
+        rest = (entity.attributes, now_us, entity.expires_at_us)
+        version = self._write(known, entity.types, scopes, *rest)
         self._note("entity", entity.urn, entity.types, entity.attributes)
         return version
 
@@ -199,14 +220,16 @@ class Entities:
         scopes: str,
         attributes: tuple[Attribute, ...],
         now_us: int,
+        expires_us: int | None,
     ) -> int:
         """Write what changes of an entity under its next version. The entity's own row only where
         it must be: with attributes, theirs tell the version."""
         version = known.version + 1
-        if types != known.types or scopes != known.scopes or not attributes:
+        same = scopes == known.scopes and expires_us == known.expires_us
+        if types != known.types or not same or not attributes:
             if types != known.types:
                 self._rows.set_types(known, types)
-            known.scopes = scopes
+            known.scopes, known.expires_us = scopes, expires_us
             self._rows.touch(known, now_us)
         self._write_attributes(known, attributes, version, now_us)
         return version
@@ -248,6 +271,12 @@ def _rule(permit: Permit, types: tuple[str, ...]) -> TypeRule:
     if rule is None:
         raise Denied
     return rule
+
+
+def _until(known: Known, expires_at_us: int | None) -> int | None:
+    if expires_at_us is None:
+        return known.expires_us
+    return None if expires_at_us == c.NEVER_US else expires_at_us
 
 
 def _more_types(known: Known, op: c.SetAttributes, permit: Permit) -> tuple[str, ...]:

@@ -35,9 +35,16 @@ class Erasing:
     def erase(self, op: c.Erase, permit: Permit, now_us: int) -> None:
         """All of an entity, deleted ones too. Raises Denied for a type without a rule."""
         found = self._find(op.urn, permit)
-        if found is None:
-            return
-        entity, types = found
+        if found is not None:
+            self._erase(op.urn, *found)
+
+    def expire(self, op: c.Erase) -> None:
+        """The same of what has expired, whoever may write it."""
+        found = self._row(op.urn)
+        if found is not None:
+            self._erase(op.urn, *found)
+
+    def _erase(self, urn: str, entity: int, types: tuple[str, ...]) -> None:
         self._do("PRAGMA secure_delete = ON")
         owned = "SELECT id FROM attribute WHERE entity = ?"
         for (instance,) in list(self._run(owned, (entity,))):
@@ -45,14 +52,14 @@ class Erasing:
         self._do(f"DELETE FROM place WHERE id IN ({owned})", entity)
         self._do("DELETE FROM attribute WHERE entity = ?", entity)
         for name in types:
-            self._do("DELETE FROM entity_type WHERE type = ? AND urn = ?", name, op.urn)
+            self._do("DELETE FROM entity_type WHERE type = ? AND urn = ?", name, urn)
         self._do("DELETE FROM entity WHERE id = ?", entity)
-        self._do("DELETE FROM instance WHERE urn = ?", op.urn)
-        self._do("DELETE FROM evolved WHERE urn = ?", op.urn)
-        self._do("UPDATE event SET urn = '', types = '', names = '' WHERE urn = ?", op.urn)
+        self._do("DELETE FROM instance WHERE urn = ?", urn)
+        self._do("DELETE FROM evolved WHERE urn = ?", urn)
+        self._do("UPDATE event SET urn = '', types = '', names = '' WHERE urn = ?", urn)
         self._do("PRAGMA secure_delete = OFF")
         self._forget()
-        self._outbox.add("deleted", op.urn, types, ())
+        self._outbox.add("deleted", urn, types, ())
 
     def prune(self, op: c.Prune, permit: Permit, now_us: int) -> None:
         """What is older than `before_us` of an entity. Raises Denied for a type without a rule."""
@@ -92,14 +99,17 @@ class Erasing:
             self._outbox.add("attributes", op.urn, types, ())
 
     def _find(self, urn: str, permit: Permit) -> tuple[int, tuple[str, ...]] | None:
+        found = self._row(urn)
+        if found is not None and permit.rule_of(found[1]) is None:
+            raise Denied
+        return found
+
+    def _row(self, urn: str) -> tuple[int, tuple[str, ...]] | None:
         self._flush()
         row = next(self._run("SELECT id, types FROM entity WHERE urn = ?", (urn,)), None)
         if row is None:
             return None
-        types = tuple(str(row[1]).split(" "))
-        if permit.rule_of(types) is None:
-            raise Denied
-        return int(row[0]), types
+        return int(row[0]), tuple(str(row[1]).split(" "))
 
     def _do(self, sql: str, *values: int | str) -> None:
         list(self._run(sql, values))

@@ -28,6 +28,7 @@ from poorter.store.contract import (
 )
 from poorter.store.evolving import Evolution
 from poorter.store.history.rows import Row
+from poorter.store.sqlite.expiring import LASTS
 from poorter.store.sqlite.history import observation, words
 from poorter.store.sqlite.instances import SCOPE, UNDATED_US, instance_id
 from poorter.store.sqlite.manifest import Files
@@ -55,7 +56,7 @@ def evolution(
     connection: apsw.Connection, files: Files, permit: Permit, query: EvolutionQuery, now_us: int
 ) -> Evolution:
     """Instances of one entity, out of one snapshot. Raises NotFound, TooLarge."""
-    head = _head(connection, query.urn)
+    head = _head(connection, query.urn, now_us)
     rule = None if head is None else permit.rule_of(head.types)
     if head is None or rule is None:
         raise NotFound(f"{query.urn} is not there")
@@ -76,14 +77,16 @@ def evolution(
     )
 
 
-def _head(connection: apsw.Connection, urn: str) -> _Head | None:
+def _head(connection: apsw.Connection, urn: str, now_us: int) -> _Head | None:
     rows = connection.execute(
         "SELECT e.types, e.scopes, e.created_us, max(e.modified_us, coalesce((SELECT max("
-        "a.modified_us) FROM attribute a WHERE a.entity = e.id AND a.live), 0)), e.live, e.id "
-        "FROM entity e WHERE e.urn = ?",
+        "a.modified_us) FROM attribute a WHERE a.entity = e.id AND a.live), 0)), e.live, e.id, "
+        "e.expires_us FROM entity e WHERE e.urn = ?",
         (urn,),
     )
-    for types, scopes, created_us, modified_us, live, row in list(rows):
+    for types, scopes, created_us, modified_us, live, row, expires_us in list(rows):
+        if live and expires_us is not None and expires_us <= now_us:
+            live, modified_us = False, max(expires_us, modified_us)
         names, paths = tuple(types.split(" ")), tuple(scopes.split())
         return _Head(urn, names, paths, created_us, modified_us, bool(live), row)
     return None
@@ -207,8 +210,8 @@ class _Reader:
         yield from found
         rows = self._connection.execute(
             "SELECT body, created_us, modified_us FROM attribute "
-            "WHERE id = ? AND live AND observed_us IS NULL",
-            (number,),
+            f"WHERE id = ? AND live AND observed_us IS NULL AND {LASTS.format('attribute')}",
+            (number, self._now_us),
         )
         for body, created_us, modified_us in list(rows):
             now = decode_attribute(name, body, created_us, modified_us)

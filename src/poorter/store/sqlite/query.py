@@ -28,6 +28,7 @@ from poorter.store.contract import Page, StoredEntity
 from poorter.store.geometry import related, search_box
 from poorter.store.sqlite.cells import cells_of, elsewhere
 from poorter.store.sqlite.conditions import Known, Term, compile_condition
+from poorter.store.sqlite.expiring import LASTS
 from poorter.store.sqlite.reading import entities_of_rows
 
 DRIVE_MAX = 4000
@@ -46,7 +47,9 @@ _NEAR = (
     "AND g.entity = e.id)"
 )
 _IN_CELL = "SELECT 1 FROM cell WHERE cell = ?"
-_COLUMNS = "e.urn, e.id, e.types, e.scopes, e.version, e.created_us, e.modified_us"
+_COLUMNS = "e.urn, e.id, e.types, e.scopes, e.version, e.created_us, e.modified_us, e.expires_us"
+#: the moment of the query, and whether anything that has expired by then is still in the tables
+Expiring = tuple[int, bool]
 
 
 class Names:
@@ -66,12 +69,14 @@ class Names:
         return number
 
 
-def run_query(connection: apsw.Connection, names: Names, permit: Permit, query: Query) -> Page:
+def run_query(
+    connection: apsw.Connection, names: Names, permit: Permit, query: Query, expiring: Expiring
+) -> Page:
     """A page of entities that match and exist for this permit, all of one moment."""
     limit = min(query.limit, PAGE_MAX)
     list(connection.execute("BEGIN"))
     try:
-        search = _Search(connection, names, permit, query)
+        search = _Search(connection, names, permit, query, expiring)
         rows = list(islice(search.rows(query.after or "", limit + 1), limit + 1)) if limit else []
         page = tuple(search.entities(rows[:limit]))
         count = search.count() if query.count else None
@@ -84,12 +89,18 @@ class _Search:
     """One query, compiled."""
 
     def __init__(
-        self, connection: apsw.Connection, names: Names, permit: Permit, query: Query
+        self,
+        connection: apsw.Connection,
+        names: Names,
+        permit: Permit,
+        query: Query,
+        expiring: Expiring,
     ) -> None:
         self._connection = connection
         self._names = names
         self._permit = permit
         self._query = query
+        self._now_us, overdue = expiring
         self._types = self._visible_types()
         self._deadline = time.monotonic() + SECONDS_MAX
         self._terms: list[Term] = []
@@ -97,6 +108,9 @@ class _Search:
             self._terms = compile_condition(query.condition, self._lookup)
         if query.attributes:
             self._terms.append(self._any_attribute(query.attributes))
+        if overdue:  # what the indexes say of attributes may be over, and is looked at again
+            self._terms = [replace(term, exact=False) for term in self._terms]
+            self._terms.append(Term(LASTS.format("e"), (self._now_us,), exact=query.geo is None))
         if query.type_sets:
             self._terms.append(_of_types(query.type_sets))
         if query.selectors:
@@ -111,7 +125,9 @@ class _Search:
 
     def entities(self, rows: list[tuple[Any, ...]]) -> Iterator[StoredEntity]:
         """Matches as they exist for the permit."""
-        found = entities_of_rows(self._connection, self._permit, rows) if rows else []
+        if not rows:
+            return iter(())
+        found = entities_of_rows(self._connection, self._permit, rows, self._now_us)
         return (entity for entity in found if entity is not None)
 
     def rows(self, after: str, wanted: int) -> Iterator[tuple[Any, ...]]:
@@ -172,7 +188,7 @@ class _Search:
         return None if row is None else self._decoded(row)
 
     def _decoded(self, row: tuple[Any, ...]) -> Entity | None:
-        (found,) = entities_of_rows(self._connection, self._permit, [row])
+        (found,) = entities_of_rows(self._connection, self._permit, [row], self._now_us)
         return None if found is None else decode_entity(found)
 
     def _sql(self, columns: str, after: str) -> tuple[str, tuple[Any, ...]]:

@@ -11,11 +11,12 @@ import apsw
 from poorter.gate.permit import Permit
 from poorter.store.contract import StoredAttribute, StoredEntity, visible
 from poorter.store.sqlite.recent import Recent
+from poorter.store.transient import current
 
-_ATTRIBUTE = "n.name, a.dataset, a.body, a.created_us, a.modified_us, a.version"
+_ATTRIBUTE = "n.name, a.dataset, a.body, a.created_us, a.modified_us, a.expires_us, a.version"
 #: one statement, so that an entity and its attributes are of one moment
 _ENTITY = (
-    "SELECT e.id, e.types, e.scopes, e.version, e.created_us, e.modified_us, "
+    "SELECT e.id, e.types, e.scopes, e.version, e.created_us, e.modified_us, e.expires_us, "
     f"{_ATTRIBUTE}, a.id FROM entity e LEFT JOIN attribute a ON a.entity = e.id AND a.live "
     "LEFT JOIN name n ON n.id = a.name WHERE e.urn = ? AND e.live"
 )
@@ -27,21 +28,23 @@ Rows = list[tuple[Any, ...]]
 
 
 def entities_of_rows(
-    connection: apsw.Connection, permit: Permit, rows: Rows
+    connection: apsw.Connection, permit: Permit, rows: Rows, now_us: int
 ) -> list[StoredEntity | None]:
-    """Entities from their rows (urn, id, types, scopes, version, created_us, modified_us), their
-    attributes read in one go; None for what does not exist for the permit. Call it within the
-    transaction that the rows are of."""
+    """Entities from their rows (urn, id, types, scopes, version, created_us, modified_us,
+    expires_us), their attributes read in one go; None for what does not exist for the permit, or
+    not any more. Call it within the transaction that the rows are of."""
     numbers = [row[1] for row in rows]
     attributes: dict[int, Rows] = {number: [] for number in numbers}
     for number, *attribute in connection.execute(_ATTRIBUTES, (f"{numbers}",)):
         attributes[number].append(tuple(attribute))
-    return [visible_row(permit, row, attributes[row[1]]) for row in rows]
+    return [_visible(_whole(row, attributes[row[1]]), permit, now_us) for row in rows]
 
 
-def visible_row(permit: Permit, row: tuple[Any, ...], attributes: Rows) -> StoredEntity | None:
-    """An entity of its row and those of its attributes, as far as it exists for a permit."""
-    return visible(_whole(row, attributes), permit)
+def _visible(whole: StoredEntity, permit: Permit, now_us: int) -> StoredEntity | None:
+    if whole.holds_until_us is not None:
+        left = current(whole, now_us)
+        return None if left is None else visible(left, permit)
+    return visible(whole, permit)
 
 
 def whole_entity(connection: apsw.Connection, urn: str) -> StoredEntity | None:
@@ -50,17 +53,20 @@ def whole_entity(connection: apsw.Connection, urn: str) -> StoredEntity | None:
     if not rows:
         return None
     if len(rows) > 1:
-        rows.sort(key=itemgetter(12))
-    attributes = [row[6:12] for row in rows if row[6] is not None]
-    return _whole((urn, *rows[0][:6]), attributes)
+        rows.sort(key=itemgetter(14))
+    attributes = [row[7:14] for row in rows if row[7] is not None]
+    return _whole((urn, *rows[0][:7]), attributes)
 
 
 def _whole(row: tuple[Any, ...], attributes: Rows) -> StoredEntity:
     """Its version and time are the highest among its own row and those of its attributes."""
-    urn, _, types, scopes, version, created_us, modified_us = row
+    urn, _, types, scopes, version, created_us, modified_us, expires_us = row
     kept = []
-    for name, dataset, body, made_us, changed_us, later in attributes:
-        kept.append(StoredAttribute(name, dataset or None, body, made_us, changed_us))
+    until_us = expires_us
+    for name, dataset, body, made_us, changed_us, ends_us, later in attributes:
+        kept.append(StoredAttribute(name, dataset or None, body, made_us, changed_us, ends_us))
+        if ends_us is not None and (until_us is None or ends_us < until_us):
+            until_us = ends_us
         version = max(version, later)
         modified_us = max(modified_us, changed_us)
     return StoredEntity(
@@ -71,11 +77,14 @@ def _whole(row: tuple[Any, ...], attributes: Rows) -> StoredEntity:
         created_us,
         modified_us,
         tuple(kept),
+        None,
+        expires_us,
+        until_us,
     )
 
 
 def recent_entity(
-    connection: apsw.Connection, recent: Recent, permit: Permit, urn: str
+    connection: apsw.Connection, recent: Recent, permit: Permit, urn: str, now_us: int
 ) -> StoredEntity | None:
     """One entity, out of those read lately where it is among them."""
     whole = recent.get(urn)
@@ -85,4 +94,4 @@ def recent_entity(
         if whole is None:
             return None
         recent.keep(urn, whole, generation)
-    return visible(whole, permit)
+    return _visible(whole, permit, now_us)

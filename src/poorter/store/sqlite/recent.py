@@ -79,8 +79,11 @@ class Recent:
 
 
 def rewritten(row: StoredEntity, written: Iterable[Written]) -> StoredEntity | None:
-    """An entity after its attributes were written; None when it had not all of them. It makes no
-    difference whether `row` is of after the commit already: a reader may have been so quick."""
+    """An entity after its attributes were written; None when it had not all of them, or has any
+    that expire. It makes no difference whether `row` is of after the commit already: a reader may
+    have been so quick."""
+    if row.holds_until_us is not None:
+        return None
     attributes = list(row.attributes)
     version, modified_us = row.version, row.modified_at_us
     for name, dataset_id, body, later, at_us in written:

@@ -21,26 +21,29 @@ from poorter.city.entity import Attribute
 from poorter.city.place import bounds
 from poorter.store.body import encode_attribute
 from poorter.store.sqlite.cells import cell_of
+from poorter.store.sqlite.expiring import Expiry
 from poorter.store.sqlite.recent import AllWritten, Written
+from poorter.store.transient import ends_at_us
 
 KNOWN_MAX = 20_000
 _FETCH = (
-    "SELECT e.urn, e.id, e.types, e.scopes, e.version, e.live, a.id, a.name, a.dataset, a.live, "
-    "a.version FROM json_each(?) j CROSS JOIN entity e ON e.urn = j.value "
+    "SELECT e.urn, e.id, e.types, e.scopes, e.version, e.live, e.expires_us, a.id, a.name, "
+    "a.dataset, a.live, a.version FROM json_each(?) j CROSS JOIN entity e ON e.urn = j.value "
     "LEFT JOIN attribute a ON a.entity = e.id"
 )
 _WRITES = {
-    "new entities": "INSERT INTO entity (id, urn, types, scopes, version, created_us, modified_us) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?)",
+    "new entities": "INSERT INTO entity (id, urn, types, scopes, version, created_us, modified_us, "
+    "expires_us) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
     "entities": "UPDATE entity SET types = ?2, scopes = ?3, version = ?4, modified_us = ?5, "
-    "created_us = CASE WHEN live THEN created_us ELSE ?5 END, live = ?6 WHERE id = ?1",
+    "created_us = CASE WHEN live THEN created_us ELSE ?5 END, live = ?6, expires_us = ?7 "
+    "WHERE id = ?1",
     "types": "INSERT OR REPLACE INTO entity_type VALUES (?, ?, ?)",
     "new attributes": "INSERT INTO attribute (id, entity, name, dataset, body, num, txt, "
-    "observed_us, created_us, modified_us, version, live) "
-    "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9, ?10, ?11)",
+    "observed_us, created_us, modified_us, version, live, expires_us) "
+    "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9, ?10, ?11, ?12)",
     "attributes": "UPDATE attribute SET body = ?2, num = ?3, txt = ?4, observed_us = ?5, "
     "created_us = CASE WHEN live THEN created_us ELSE ?6 END, modified_us = ?6, version = ?7, "
-    "live = 1 WHERE id = ?1",
+    "live = 1, expires_us = ?8 WHERE id = ?1",
     "places": "INSERT OR REPLACE INTO place VALUES (?, ?, ?, ?, ?)",
     "dropped": "UPDATE attribute SET live = 0 WHERE id = ?",
     "no places": "DELETE FROM place WHERE id = ?",
@@ -55,7 +58,7 @@ class Known:
     """An entity as the writer knows it. `instances`: the row of each attribute instance, by name
     (and datasetId); minus the row where it is gone."""
 
-    __slots__ = ("id", "instances", "live", "scopes", "types", "urn", "version")
+    __slots__ = ("expires_us", "id", "instances", "live", "scopes", "types", "urn", "version")
 
     def __init__(
         self, number: int, urn: str, types: tuple[str, ...], scopes: str, version: int, live: bool
@@ -66,14 +69,16 @@ class Known:
         self.scopes = scopes
         self.version = version
         self.live = live
+        self.expires_us: int | None = None
         self.instances: dict[Key, int] = {}
 
 
 class Rows:
     """Entities and attribute instances of the store, for its one writer."""
 
-    def __init__(self, connection: apsw.Connection) -> None:
+    def __init__(self, connection: apsw.Connection, expiry: Expiry) -> None:
         self._run = connection.execute
+        self._expiry = expiry
         self._run_many = connection.executemany
         self._known: dict[str, Known | None] = {}
         self._names: dict[str, int] = {}
@@ -137,6 +142,7 @@ class Rows:
             scopes,
             version,
             live,
+            expires_us,
             row,
             name,
             dataset,
@@ -146,6 +152,7 @@ class Rows:
             known = self._known[urn]
             if known is None:
                 known = Known(entity, urn, self._type_names(types), scopes, version, bool(live))
+                known.expires_us = expires_us
                 self._known[urn] = known
             if row is not None:
                 dataset = names.setdefault(dataset, dataset)
@@ -174,21 +181,31 @@ class Rows:
 
     # -- what changes --------------------------------------------------------------------------
 
-    def add(self, urn: str, types: tuple[str, ...], scopes: str, now_us: int) -> Known:
+    def add(
+        self,
+        urn: str,
+        types: tuple[str, ...],
+        scopes: str,
+        now_us: int,
+        expires_us: int | None = None,
+    ) -> Known:
         """A new entity, or one that was deleted once, under a higher version."""
         known = self._find(urn)
         if known is None:
             self._next_entity += 1
             types = self._type_names(" ".join(types))
             known = self._known[urn] = Known(self._next_entity, urn, types, scopes, 1, True)
-            row = (known.id, urn, " ".join(types), scopes, 1, now_us, now_us)
+            known.expires_us = expires_us
+            row = (known.id, urn, " ".join(types), scopes, 1, now_us, now_us, expires_us)
             self._note_changed(known)
             self._write("new entities", known.id, row)
         else:
             known.types, known.scopes = self._type_names(" ".join(types)), scopes
             known.live = True
+            known.expires_us = expires_us
             self.touch(known, now_us)
         self._add_types(known)
+        self._expiry.at(expires_us)
         return known
 
     def put(self, known: Known, attribute: Attribute, version: int, now_us: int) -> int:
@@ -196,10 +213,12 @@ class Rows:
         business."""
         number, text = _indexed(attribute)
         body = encode_attribute(attribute)
+        expires_us = ends_at_us(attribute)
+        self._expiry.at(expires_us)
         observed_us = attribute.observed_at_us
         key = self.key(attribute.name, attribute.dataset_id)
         row = known.instances.get(key, 0)
-        if row <= 0:
+        if row <= 0 or expires_us is not None:
             self._note_changed(known)
         elif self._written is not None:
             later = Written(attribute.name, attribute.dataset_id, body, version, now_us)
@@ -208,13 +227,13 @@ class Rows:
                 found.append(later)
         if not row:
             row = self._new_row()
-            made = (body, number, text, observed_us, now_us, version, 1)
+            made = (body, number, text, observed_us, now_us, version, 1, expires_us)
             self._write("new attributes", row, (row, known.id, *_both(key), *made))
         else:
             row = abs(row)
             if row in self._pending["dropped"]:
                 self.flush()
-            values = (row, body, number, text, observed_us, now_us, version)
+            values = (row, body, number, text, observed_us, now_us, version, expires_us)
             self._write("attributes", row, values)
             if attribute.kind == "GeoProperty":
                 self._write("no cells", row, (row,))
@@ -233,7 +252,7 @@ class Rows:
         row = known.instances.get(key, 0)
         if not row:
             row = self._new_row()
-            empty = (b"", None, None, None, now_us, 0, 0)
+            empty = (b"", None, None, None, now_us, 0, 0, None)
             self._write("new attributes", row, (row, known.id, *_both(key), *empty))
             known.instances[key] = -row
         return abs(row)
@@ -300,7 +319,9 @@ class Rows:
     def _write_entity(self, known: Known, now_us: int) -> None:
         self._note_changed(known)
         types = " ".join(known.types)
-        values = (known.id, types, known.scopes, known.version, now_us, int(known.live))
+        live, expires_us = int(known.live), known.expires_us
+        self._expiry.at(expires_us)
+        values = (known.id, types, known.scopes, known.version, now_us, live, expires_us)
         self._write("entities", known.id, values)
 
     def _add_types(self, known: Known) -> None:

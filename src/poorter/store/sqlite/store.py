@@ -33,6 +33,7 @@ from poorter.store.sqlite import reading
 from poorter.store.sqlite.compacting import Compaction, Rounds
 from poorter.store.sqlite.connect import FILE, connect, lock_directory, migrate
 from poorter.store.sqlite.evolution import evolution, evolving
+from poorter.store.sqlite.expiring import LASTS, Expiry
 from poorter.store.sqlite.grouping import grouped
 from poorter.store.sqlite.history import aggregate, history
 from poorter.store.sqlite.images import Watching
@@ -82,7 +83,8 @@ class SqliteStore:
         self._writing = connection
         self._recent = Recent()
         self._files = Files(self._path.parent / FOLDER)
-        self._writer = Writer(connection, self._files, self.clock, self._recent)
+        self._expiry = Expiry(connection)
+        self._writer = Writer(connection, self._files, self.clock, self._recent, self._expiry)
         self._rounds = Rounds()
 
     # -- writing -----------------------------------------------------------------------------
@@ -116,8 +118,9 @@ class SqliteStore:
 
     def entity(self, permit: Permit, urn: str) -> c.StoredEntity:
         """One entity; NotFound when absent or hidden."""
-        permit.check("read", self.clock.now_us())
-        found = reading.recent_entity(self._reader(), self._recent, permit, urn)
+        now_us = self.clock.now_us()
+        permit.check("read", now_us)
+        found = reading.recent_entity(self._reader(), self._recent, permit, urn, now_us)
         if found is None:
             raise NotFound(f"{urn} is not there")
         return found
@@ -129,23 +132,48 @@ class SqliteStore:
     def query(self, permit: Permit, query: Query) -> c.Page:
         """Entities that match, by ascending id."""
         permit.check("read", self.clock.now_us())
-        return run_query(self._reader(), self._names, permit, query)
+        return run_query(self._reader(), self._names, permit, query, self._expiring())
+
+    def expires_next_us(self) -> int:
+        """When the next of what is kept expires, or has."""
+        return self._expiry.next_us
+
+    def _expiring(self) -> tuple[int, bool]:
+        """The moment of a question, and whether something is over that is not taken out yet."""
+        now_us = self.clock.now_us()
+        return now_us, self._expiry.next_us <= now_us
 
     def types(self, permit: Permit) -> tuple[tuple[str, int], ...]:
         """Entity types present and how many of each."""
         permit.check("read", self.clock.now_us())
-        rows = self._reader().execute("SELECT type, count(*) FROM entity_type GROUP BY type")
+        rows = self._numbers(self._reader(), *self._expiring())
         return tuple((name, number) for name, number in rows if permit.rule(name) is not None)
+
+    def _numbers(
+        self, connection: apsw.Connection, now_us: int, overdue: bool
+    ) -> list[tuple[str, int]]:
+        """Entities of each type."""
+        sql = "SELECT t.type, count(*) FROM entity_type t"
+        values: tuple[int, ...] = ()
+        if overdue:
+            sql += f" JOIN entity e ON e.id = t.entity WHERE {LASTS.format('e')}"
+            values = (now_us,)
+        rows: Any = connection.execute(f"{sql} GROUP BY t.type", values)
+        return list(rows)
 
     def facets(self, permit: Permit) -> list[c.Facet]:
         """Types with their attributes and kinds, as far as they exist for the permit."""
         permit.check("read", self.clock.now_us())
         connection = self._reader()
-        entities = dict(connection.execute("SELECT type, count(*) FROM entity_type GROUP BY type"))
+        now_us, overdue = self._expiring()
+        entities = dict(self._numbers(connection, now_us, overdue))
+        lasting = f" AND {LASTS.format('a')} AND {LASTS.format('e')}" if overdue else ""
         rows = connection.execute(
             "SELECT t.type, n.name, json_extract(CAST(a.body AS TEXT), '$.type') AS kind, "
             "count(*) FROM entity_type t JOIN attribute a ON a.entity = t.entity AND a.live "
-            "JOIN name n ON n.id = a.name GROUP BY 1, 2, 3 ORDER BY 1, min(a.id)"
+            f"JOIN name n ON n.id = a.name JOIN entity e ON e.id = t.entity WHERE 1{lasting} "
+            "GROUP BY 1, 2, 3 ORDER BY 1, min(a.id)",
+            (now_us, now_us) if overdue else (),
         )
         found = [
             c.Facet(type_name, name, kind, instances, entities[type_name])
@@ -219,7 +247,7 @@ class SqliteStore:
         """A page of ids of entities, also of those gone, by type, id and pattern."""
         permit.check("read", self.clock.now_us())
         bare = replace(query, condition=None, geo=None, scopes=None, attributes=(), count=False)
-        live = run_query(self._reader(), self._names, permit, bare)
+        live = run_query(self._reader(), self._names, permit, bare, self._expiring())
         return evolving(self._reader(), permit, bare, live, query.limit)
 
     def record(self, permit: Permit, kind: str, record_id: str) -> c.Record:

@@ -34,8 +34,10 @@ from poorter.store.contract import (
     Event,
     Observe,
     ObserveResult,
+    StoredEntity,
 )
 from poorter.store.sqlite.apply import Applier
+from poorter.store.sqlite.expiring import Expiry
 from poorter.store.sqlite.images import Images
 from poorter.store.sqlite.manifest import Files
 from poorter.store.sqlite.recent import AllWritten, Recent
@@ -77,6 +79,7 @@ class _Group:
     events: list[Event] = field(default_factory=list)
     changed: list[Changed] = field(default_factory=list)
     written: AllWritten | None = None
+    expired: bool = False  # what was over went first
 
 
 class _Refused(Exception):  # noqa: N818 - it is no error: the group is done again
@@ -93,12 +96,18 @@ class Writer:
     """
 
     def __init__(
-        self, connection: apsw.Connection, files: Files, clock: CommittedClock, recent: Recent
+        self,
+        connection: apsw.Connection,
+        files: Files,
+        clock: CommittedClock,
+        recent: Recent,
+        expiry: Expiry,
     ) -> None:
         self._connection = connection
         self._run = connection.execute
         self._clock = clock
         self._recent = recent
+        self._expiry = expiry
         self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._applied: queue.SimpleQueue[_Group | None] = queue.SimpleQueue()
         self._closed = False
@@ -106,7 +115,7 @@ class Writer:
         self._thread_waits = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._near: deque[Job] = deque()  # small changes of the loop, for its next turn
-        self._applier = Applier(connection, files)
+        self._applier = Applier(connection, files, expiry)
         self.compacted = self._applier.compacted
         self.images = Images(connection, self._applier.rows, recent)
         (sequence,) = next(self._run("SELECT coalesce(max(sequence), 0) FROM event"))
@@ -238,6 +247,8 @@ class Writer:
         list(self._run("BEGIN IMMEDIATE"))
         self.images.end_group()
         self._applier.rows.begin()
+        if self._expiry.next_us <= group.now_us:
+            self._expire(group)
         self._applier.fetch(op for job in group.jobs for op in job.change.ops)
         for job in group.jobs:
             group.answers.append(self._apply(job, group, apart))
@@ -250,6 +261,8 @@ class Writer:
             self._fail(group, wrong)
             return
         self._clock.committed(group.now_us)
+        if group.expired:
+            self._expiry.look()
         self._recent.committed(group.events, group.written)
         _answer(list(zip(group.jobs, group.answers, strict=True)))
         if group.events:
@@ -291,17 +304,30 @@ class Writer:
             return wrong if isinstance(wrong, CityError) else Invalid(f"cannot be stored: {wrong}")
         if apart:
             list(self._run("RELEASE change"))
+        self._note(group, images)
+        return Committed(results, self.sequence, now_us)
+
+    def _expire(self, group: _Group) -> None:
+        """What has expired goes before anything else is written, and is told of."""
+        group.expired = True
+        ops = self._applier.expired(group.now_us)
+        images = self.images.before(ops) if self.images.types else {}
+        self._applier.expire(ops, group.now_us)
+        self._note(group, images)
+
+    def _note(self, group: _Group, images: dict[str, StoredEntity | None]) -> None:
+        """What was done last, as events and as what changed from what it was."""
+        outbox = self._applier.outbox.pending
         for kind, urn, types, names in outbox:
             self.sequence += 1
-            event = Event(self.sequence, now_us, kind, urn, types, names)  # type: ignore[arg-type]
+            event = Event(self.sequence, group.now_us, kind, urn, types, names)  # type: ignore[arg-type]
             group.events.append(event)
         outbox.clear()
         if images:
             for urn, after in self.images.after(images).items():
                 if images[urn] is not None or after is not None:
-                    changed = Changed(self.sequence, now_us, urn, images[urn], after)
+                    changed = Changed(self.sequence, group.now_us, urn, images[urn], after)
                     group.changed.append(changed)
-        return Committed(results, self.sequence, now_us)
 
     def _write_events(self, events: list[Event]) -> None:
         if events:

@@ -15,8 +15,9 @@ from poorter.gate.inside import ABOUT, FOR, open_types
 from poorter.gate.permit import SEALED, Permit, TypeRule, Wall
 from poorter.gate.pseudonyms import Pseudonyms
 from poorter.gate.rights import Rights
-from poorter.store.body import decode_attribute
+from poorter.store.body import decode_attribute, encode_attribute
 from poorter.store.contract import StoredAttribute, StoredEntity
+from poorter.store.transient import earliest, ends_at_us, lasting
 from poorter.store.walls.sealing import place_of, unseal
 from poorter.store.walls.vault import Vault
 
@@ -105,6 +106,8 @@ class Rows:
             changed_us,
             tuple(opened),
             reach.subject,
+            sealed.expires_at_us,
+            earliest((sealed.expires_at_us, *(one.expires_at_us for one in opened))),
         )
 
     def observation(
@@ -156,8 +159,15 @@ class Rows:
         body = found[1]
         if b'"object' in body:
             body = _encode(self._outward(permit, reach, body))
+        times = (kept.created_at_us, kept.modified_at_us)
+        if b'"expiresAt"' not in body:
+            return StoredAttribute(kept.name, kept.dataset_id, body, *times)
+        left = lasting(decode_attribute(kept.name, body), self._clock.now_us())
+        if left is None:
+            return None
+        ends_us = ends_at_us(left)
         return StoredAttribute(
-            kept.name, kept.dataset_id, body, kept.created_at_us, kept.modified_at_us
+            kept.name, kept.dataset_id, encode_attribute(left), *times, expires_at_us=ends_us
         )
 
     def _outward(self, permit: Permit, reach: Reach, body: bytes) -> dict[str, Any]:

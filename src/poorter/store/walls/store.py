@@ -43,6 +43,7 @@ class WalledStore:
         self.records = inner.records
         self.pool = inner.pool
         self.sequence = inner.sequence
+        self.expires_next_us = inner.expires_next_us
         self.on_commit = inner.on_commit
         self.leaves = inner.leaves
         self.leaves_about = inner.leaves_about

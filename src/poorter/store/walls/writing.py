@@ -195,6 +195,7 @@ class Writing:
                     seal(key, place, self._permit.purpose, body),
                     observed_at_us=attribute.observed_at_us,
                     dataset_id=attribute.dataset_id,
+                    expires_at_us=attribute.expires_at_us,
                 )
             )
         return tuple(sealed)

@@ -17,6 +17,7 @@ from poorter.standards.ngsild.decode import RESERVED, parse_entity
 from poorter.standards.ngsild.sources.model import Registration
 from poorter.store.body import encode_attribute
 from poorter.store.contract import StoredAttribute, StoredEntity
+from poorter.store.transient import ends_at_us
 
 Key = tuple[str, str | None]
 
@@ -61,6 +62,7 @@ def read_entity(doc: Any, context: Context, now_us: int) -> Received | None:
             encode_attribute(attribute),
             created_us or modified_us or now_us,
             modified_us or now_us,
+            ends_at_us(attribute),
         )
         instances.append(Instance(stored, attribute.observed_at_us, modified_us))
     return Received(

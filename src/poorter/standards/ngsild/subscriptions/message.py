@@ -16,7 +16,12 @@ from poorter.standards.ngsild.decode import NULL
 from poorter.standards.ngsild.encode import feature
 from poorter.standards.ngsild.form import Form
 from poorter.standards.ngsild.linked import Links
-from poorter.standards.ngsild.represent import normalised, represent, simple
+from poorter.standards.ngsild.represent import (
+    normalised,
+    represent,
+    simple,
+    without_expiry,
+)
 from poorter.standards.ngsild.subscriptions.matching import Facts, Key
 from poorter.standards.ngsild.subscriptions.model import Subscription
 from poorter.store.contract import StoredAttribute, StoredEntity
@@ -130,6 +135,7 @@ def _with_deleted(sub: Subscription, facts: Facts, name: str, at_us: int) -> Any
     if not left:  # nothing of it is left: that is said once, whatever instances there were
         gone = [one for one in gone if one[0][1] is None] or gone[:1]
     docs = [normalised(_decode(a.body), form.context) for a in left]
+    docs = docs if form.times else [without_expiry(doc) for doc in docs]
     docs += [_deleted(attribute, sub, at_us) for _, attribute in gone]
     return docs[0] if len(docs) == 1 else docs
 

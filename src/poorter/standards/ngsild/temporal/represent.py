@@ -8,7 +8,13 @@ from typing import Any
 
 from poorter.city.entity import VALUE_KEY, Instance
 from poorter.city.time import format_us
-from poorter.standards.ngsild.represent import concise, in_language, normalised, simple
+from poorter.standards.ngsild.represent import (
+    concise,
+    in_language,
+    normalised,
+    simple,
+    without_expiry,
+)
 from poorter.standards.ngsild.temporal.asking import Asked, time_of
 from poorter.standards.ngsild.temporal.scopes import scopes_shown
 from poorter.store.body import attribute_dict
@@ -92,6 +98,8 @@ def _instance(one: Instance, asked: Asked) -> dict[str, Any]:
         doc["createdAt"] = format_us(one.attribute.created_at_us or 0)
     if asked.form.times or asked.window.time == "modifiedAt":
         doc["modifiedAt"] = format_us(one.attribute.modified_at_us or 0)
+    if not asked.form.times:
+        doc = without_expiry(doc)
     if one.deleted_at_us is not None:
         doc["deletedAt"] = format_us(one.deleted_at_us)
     if not asked.form.concise:
