@@ -63,6 +63,7 @@ class Evolution:
     instances: tuple[Instance, ...]
     scopes: tuple[Instance, ...]
     beyond: frozenset[str] | None
+    expires_at_us: int | None = None
 
 
 class Evolving(Protocol):

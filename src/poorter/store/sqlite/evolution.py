@@ -50,6 +50,7 @@ class _Head:
     modified_us: int
     live: bool
     row: int
+    expires_us: int | None
 
 
 def evolution(
@@ -74,6 +75,7 @@ def evolution(
         tuple(found),
         tuple(reader.scopes(head)),
         beyond,
+        head.expires_us,
     )
 
 
@@ -88,7 +90,7 @@ def _head(connection: apsw.Connection, urn: str, now_us: int) -> _Head | None:
         if live and expires_us is not None and expires_us <= now_us:
             live, modified_us = False, max(expires_us, modified_us)
         names, paths = tuple(types.split(" ")), tuple(scopes.split())
-        return _Head(urn, names, paths, created_us, modified_us, bool(live), row)
+        return _Head(urn, names, paths, created_us, modified_us, bool(live), row, expires_us)
     return None
 
 

@@ -67,6 +67,8 @@ def head(evolution: Evolution, asked: Asked) -> dict[str, Any]:
     if asked.form.times:
         members["createdAt"] = format_us(evolution.created_at_us)
         members["modifiedAt"] = format_us(evolution.modified_at_us)
+        if evolution.expires_at_us is not None:
+            members["expiresAt"] = format_us(evolution.expires_at_us)
         if evolution.deleted_at_us is not None:
             members["deletedAt"] = format_us(evolution.deleted_at_us)
     return members
