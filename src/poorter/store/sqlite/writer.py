@@ -320,8 +320,8 @@ class Writer:
         outbox = self._applier.outbox.pending
         for kind, urn, types, names in outbox:
             self.sequence += 1
-            event = Event(self.sequence, group.now_us, kind, urn, types, names)  # type: ignore[arg-type]
-            group.events.append(event)
+            at: tuple[int, Any] = (group.now_us, kind)
+            group.events.append(Event(self.sequence, *at, urn, types, names))
         outbox.clear()
         if images:
             for urn, after in self.images.after(images).items():
