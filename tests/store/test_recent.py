@@ -14,7 +14,7 @@ from poorter.city.errors import CityError, NotFound
 from poorter.store import contract as c
 from poorter.store.sqlite import SqliteStore, open_store
 from poorter.store.sqlite.connect import FILE, connect
-from poorter.store.sqlite.reading import whole_entity
+from poorter.store.tables.reading import whole_entity
 
 URNS = [f"urn:ngsi-ld:City:{n}" for n in range(6)]
 NAMES = ("n", "name", "location")

@@ -14,19 +14,19 @@ import apsw
 
 from poorter.city.errors import Unavailable
 from poorter.store.contract import SCHEMA_VERSION
+from poorter.store.sqlite.dialect import BUSY_MS, Connection
 
 FILE = "city.db"
-BUSY_MS = 5000
 _JOURNAL_BYTES = 32 * 1024 * 1024
 _CACHE_KIB = 32 * 1024
 _MMAP_BYTES = 1024 * 1024 * 1024
 
 
-def connect(path: Path, *, write: bool, vfs: str | None = None) -> apsw.Connection:
+def connect(path: Path, *, write: bool, vfs: str | None = None) -> Connection:
     """A connection with full durability. Readers can't write, whatever SQL they are given."""
     flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
     is_new = write and not (path.exists() and path.stat().st_size)
-    connection = apsw.Connection(str(path), flags=flags, vfs=vfs, statementcachesize=400)
+    connection = Connection(str(path), flags=flags, vfs=vfs, statementcachesize=400)
     connection.set_busy_timeout(BUSY_MS)
     if is_new:  # pages that compaction frees go back to the disk in steps
         list(connection.execute("PRAGMA auto_vacuum = INCREMENTAL"))
@@ -46,7 +46,7 @@ def connect(path: Path, *, write: bool, vfs: str | None = None) -> apsw.Connecti
     return connection
 
 
-def migrate(connection: apsw.Connection) -> None:
+def migrate(connection: Connection) -> None:
     """Bring the schema forward, one migration a transaction; never back.
 
     Raises: Unavailable when the file was written by a newer version.

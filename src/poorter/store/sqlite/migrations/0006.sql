@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: EUPL-1.2
--- points by cells of 0.01 degrees (store/sqlite/cells.py), in the order of their entities' ids
+-- points by cells of 0.01 degrees (store/tables/cells.py), in the order of their entities' ids
 CREATE TABLE cell (
   cell INTEGER NOT NULL, urn TEXT NOT NULL, attribute INTEGER NOT NULL, entity INTEGER NOT NULL,
   PRIMARY KEY (cell, urn, attribute)) WITHOUT ROWID;

@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import apsw
 import msgspec
 
 import poorter
@@ -31,16 +30,12 @@ from poorter.gate.permit import Permit
 from poorter.store import contract as c
 from poorter.store.history.plan import Segment, Window, folds, merge
 from poorter.store.history.report import Round
-from poorter.store.sqlite.compacted import Compacted
-from poorter.store.sqlite.connect import BUSY_MS
-from poorter.store.sqlite.folding import Allowed, Check, Checked, Count, Fold, Folded, Folding
-from poorter.store.sqlite.manifest import BEFORE_ALL_US, Files, out_of, segments
+from poorter.store.tables.compacted import Compacted
+from poorter.store.tables.folding import Allowed, Check, Checked, Count, Fold, Folded, Folding
+from poorter.store.tables.manifest import BEFORE_ALL_US, Files, out_of, segments
+from poorter.store.tables.port import Connection
 
 JOB_S_MAX = 900.0
-#: free pages that a database may keep for what comes next; more go back to the disk
-FREE_PAGES = 256
-_VACUUM_PAGES = 500
-TRUNCATE_MS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +64,14 @@ class BringBack(c.Upkeep):
 
 
 @dataclass(frozen=True, slots=True)
-class Vacuum(c.Upkeep):
+class GiveBack(c.Upkeep):
     """Some free pages go back to the disk."""
 
 
 class Upkeep:
     """Applies these inside the writer's transaction."""
 
-    def __init__(self, connection: apsw.Connection, compacted: Compacted) -> None:
+    def __init__(self, connection: Connection, compacted: Compacted) -> None:
         self._connection = connection
         self._compacted = compacted
 
@@ -126,20 +121,17 @@ class Upkeep:
     def _delete(self, sql: str, values: Sequence[tuple[Any, ...]]) -> int:
         """How many rows went. Nothing of them stays on free pages, so that erasing later what has
         become a segment erases all of it."""
-        list(self._connection.execute("PRAGMA secure_delete = ON"))
-        before = self._connection.total_changes()
-        self._connection.executemany(sql, values)
-        list(self._connection.execute("PRAGMA secure_delete = OFF"))
-        return self._connection.total_changes() - before
+        with self._connection.overwriting():
+            return self._connection.change(sql, values)
 
     def bring_back(self, op: BringBack, permit: Permit, now_us: int) -> None:
         """Out of the segments."""
         for instance in op.instances:
             self._compacted.bring_back(instance)
 
-    def vacuum(self, op: Vacuum, permit: Permit, now_us: int) -> None:
+    def give_back(self, op: GiveBack, permit: Permit, now_us: int) -> None:
         """Pages go."""
-        list(self._connection.execute(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})"))
+        self._connection.give_back()
 
 
 class Works(Protocol):
@@ -170,20 +162,21 @@ class Rounds:
 
 
 class Compaction:
-    """One round of compaction. `near`: in this process, for tests of power cuts."""
+    """One round of compaction. `command`: the module that folds in a child, and where the tables
+    are; `near`: in this process, for tests of power cuts."""
 
     def __init__(
         self,
-        database: Path,
+        command: tuple[str, ...],
         files: Files,
         compacted: Compacted,
         clock: Clock,
-        reader: Callable[[], apsw.Connection],
+        reader: Callable[[], Connection],
         write: Callable[[c.Upkeep], None],
         near: bool,
         rounds: Rounds,
     ) -> None:
-        self._database = database
+        self._command = command
         self._files = files
         self._compacted = compacted
         self._clock = clock
@@ -217,7 +210,9 @@ class Compaction:
                     made += 1
             self._remove_left_over()
             if made:
-                self._give_back()
+                while self._reader().spare():
+                    self._write(GiveBack())
+                self._reader().settle()
         return Round(moved, made)
 
     def _fold(self, works: Works, window: Window, allowed: Allowed, received_us: int) -> int:
@@ -283,30 +278,12 @@ class Compaction:
                     self._files.forget(file.name)
                     file.unlink(missing_ok=True)
 
-    def _give_back(self) -> None:
-        """Pages that rows have left are used again; when there are many they go to the disk."""
-        while True:
-            ((free,),) = self._reader().execute("PRAGMA freelist_count")
-            ((mode,),) = self._reader().execute("PRAGMA auto_vacuum")
-            if free <= FREE_PAGES or mode != 2:  # 2: a file that can give back in steps
-                break
-            self._write(Vacuum())
-        connection = self._reader()
-        list(connection.execute("PRAGMA wal_checkpoint(PASSIVE)"))
-        connection.set_busy_timeout(TRUNCATE_MS)  # nobody waits for it: it comes when it can
-        try:
-            list(connection.execute("PRAGMA wal_checkpoint(TRUNCATE)"))
-        except apsw.BusyError:
-            pass
-        finally:
-            connection.set_busy_timeout(BUSY_MS)
-
     @contextmanager
     def _works(self) -> Iterator[Works]:
         if self._near:
             yield Folding(self._reader(), self._files.folder)
             return
-        child = self._rounds.child = _Child(self._database, self._files.folder)
+        child = self._rounds.child = _Child((*self._command, str(self._files.folder)))
         try:
             yield child
         finally:
@@ -317,14 +294,14 @@ class Compaction:
 class _Child:
     """A process that folds, started when there is something to fold."""
 
-    def __init__(self, database: Path, folder: Path) -> None:
-        self._paths = (str(database), str(folder))
+    def __init__(self, command: tuple[str, ...]) -> None:
+        self._command = command
         self._process: subprocess.Popen[bytes] | None = None
 
     def _start(self) -> subprocess.Popen[bytes]:
         source = str(Path(poorter.__file__).parents[1])
         return subprocess.Popen(  # noqa: S603 - this very code, with paths of this city
-            [sys.executable, "-m", "poorter.store.sqlite.folding", *self._paths],
+            [sys.executable, "-m", *self._command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

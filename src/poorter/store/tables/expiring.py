@@ -4,17 +4,16 @@ anything else. A store without anything transient pays one comparison a read and
 
 from __future__ import annotations
 
-import apsw
-
 from poorter.gate.permit import SEALED
 from poorter.store import contract as c
 from poorter.store.body import decode_attribute
+from poorter.store.tables.port import Connection
 from poorter.store.transient import lasting
 
 _NEXT = (
-    "SELECT min((SELECT coalesce(min(expires_us), ?1) FROM entity WHERE expires_us IS NOT NULL "
-    "AND live), (SELECT coalesce(min(expires_us), ?1) FROM attribute WHERE expires_us IS NOT NULL "
-    "AND live))"
+    "SELECT coalesce(min(at_us), ?1) FROM ("
+    "SELECT min(expires_us) AS at_us FROM entity WHERE expires_us IS NOT NULL AND live UNION ALL "
+    "SELECT min(expires_us) FROM attribute WHERE expires_us IS NOT NULL AND live) s"
 )
 _ENTITIES = "SELECT urn, types FROM entity WHERE expires_us <= ? AND live"
 _ATTRIBUTES = (
@@ -30,7 +29,7 @@ class Expiry:
     """When the next of what is kept expires. Never later than that: what was only going to be
     written may have made it earlier."""
 
-    def __init__(self, connection: apsw.Connection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self.next_us = c.NEVER_US
         self.look()
@@ -46,7 +45,7 @@ class Expiry:
         self.next_us = int(next_us)
 
 
-def expired(connection: apsw.Connection, now_us: int) -> tuple[c.Op, ...]:
+def expired(connection: Connection, now_us: int) -> tuple[c.Op, ...]:
     """What is to be done about all that has expired: of a person nothing stays, else an evolution
     does, as after any deletion."""
     ops: list[c.Op] = []

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import apsw
 import numpy as np
 
 from poorter.store.history.plan import HOURS_SUFFIX, SUFFIX, Segment
 from poorter.store.history.report import HistorySize
 from poorter.store.history.rows import Row
+from poorter.store.tables.port import Connection
 
 if TYPE_CHECKING:
     from poorter.store.history.read import Segments
@@ -45,7 +45,7 @@ class Files:
 
 
 def segments(
-    connection: apsw.Connection, from_us: int = BEFORE_ALL_US, until_us: int = AFTER_ALL_US
+    connection: Connection, from_us: int = BEFORE_ALL_US, until_us: int = AFTER_ALL_US
 ) -> list[Segment]:
     """Those that touch [from, until), by time."""
     rows = connection.execute(
@@ -55,13 +55,13 @@ def segments(
     return [Segment(*row) for row in rows]
 
 
-def compacted_until_us(connection: apsw.Connection) -> int:
+def compacted_until_us(connection: Connection) -> int:
     """Where the last segment ends: what is later is in rows only."""
     ((until_us,),) = connection.execute("SELECT max(until_us) FROM segment")
     return BEFORE_ALL_US if until_us is None else int(until_us)
 
 
-def names(connection: apsw.Connection) -> list[str]:
+def names(connection: Connection) -> list[str]:
     """The files of all segments."""
     found = []
     for segment in segments(connection):
@@ -71,12 +71,10 @@ def names(connection: apsw.Connection) -> list[str]:
     return found
 
 
-def size(connection: apsw.Connection) -> HistorySize:
-    """What history takes on the disk; the pages of its rows as SQLite counts them."""
+def size(connection: Connection) -> HistorySize:
+    """What history takes on the disk; the pages of its rows as the engine counts them."""
     ((rows,),) = connection.execute("SELECT count(*) FROM history")
-    ((pages,),) = connection.execute(
-        "SELECT coalesce(sum(pgsize), 0) FROM dbstat WHERE name = 'history' AND aggregate = 1"
-    )
+    ((pages,),) = connection.execute(connection.dialect.history_bytes)
     found = segments(connection)
     return HistorySize(
         int(rows),
@@ -87,7 +85,7 @@ def size(connection: apsw.Connection) -> HistorySize:
     )
 
 
-def out_of(connection: apsw.Connection, segment: Segment) -> list[tuple[int, int, int]]:
+def out_of(connection: Connection, segment: Segment) -> list[tuple[int, int, int]]:
     """(instance, from, until) of what no longer counts."""
     return list(
         connection.execute(
@@ -97,7 +95,7 @@ def out_of(connection: apsw.Connection, segment: Segment) -> list[tuple[int, int
 
 
 def compacted_rows(
-    connection: apsw.Connection,
+    connection: Connection,
     files: Files,
     instance: int,
     from_us: int,

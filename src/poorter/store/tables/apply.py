@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import apsw
 import msgspec
 
 from poorter.city.errors import Conflict, Denied, Invalid, NotFound
@@ -21,15 +20,16 @@ from poorter.gate.permit import Permit
 from poorter.ledger.lines import NO_LINE, commitment_of, complete, pack_kept
 from poorter.store import contract as c
 from poorter.store.evolving import AddInstances, DeleteInstances, ReplaceInstance
-from poorter.store.sqlite.compacted import Compacted
-from poorter.store.sqlite.compacting import Adopt, BringBack, Expire, Upkeep, Vacuum
-from poorter.store.sqlite.entities import Entities, Outbox
-from poorter.store.sqlite.erasing import Erasing
-from poorter.store.sqlite.expiring import Expiry, expired
-from poorter.store.sqlite.instances import Instances
-from poorter.store.sqlite.manifest import Files
-from poorter.store.sqlite.readings import Readings
-from poorter.store.sqlite.rows import Rows
+from poorter.store.tables.compacted import Compacted
+from poorter.store.tables.compacting import Adopt, BringBack, Expire, GiveBack, Upkeep
+from poorter.store.tables.entities import Entities, Outbox
+from poorter.store.tables.erasing import Erasing
+from poorter.store.tables.expiring import Expiry, expired
+from poorter.store.tables.instances import Instances
+from poorter.store.tables.manifest import Files
+from poorter.store.tables.port import Connection
+from poorter.store.tables.readings import Readings
+from poorter.store.tables.rows import Rows
 
 _encode = msgspec.json.Encoder().encode
 #: ops of which the temporal evolution has to hear
@@ -41,10 +41,12 @@ HEADS_AT_ONCE = 250
 class Applier:
     """Applies ops; collects the events they cause in `outbox`."""
 
-    def __init__(self, connection: apsw.Connection, files: Files, expiry: Expiry) -> None:
+    def __init__(self, connection: Connection, files: Files, expiry: Expiry) -> None:
         self._connection = connection
         self._run = connection.execute
         self._many = connection.executemany
+        self._record_key = connection.dialect.target.format("kind, id")
+        self._newest = connection.dialect.newest_lines
         self.compacted = Compacted(connection, files)
         upkeep = Upkeep(connection, self.compacted)
         self.outbox = Outbox()
@@ -82,7 +84,7 @@ class Applier:
             Adopt: upkeep.adopt,
             BringBack: upkeep.bring_back,
             Expire: upkeep.expire,
-            Vacuum: upkeep.vacuum,
+            GiveBack: upkeep.give_back,
         }
 
     def apply(self, op: c.Op, permit: Permit, now_us: int) -> Any:
@@ -156,7 +158,8 @@ class Applier:
             raise Conflict(f"{op.kind} {op.id} is at version {version}, not {op.expect}")
         list(
             self._run(
-                "INSERT INTO record VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (kind, id) DO UPDATE "
+                "INSERT INTO record VALUES (?, ?, ?, ?, ?, ?) "
+                f"ON CONFLICT ({self._record_key}) DO UPDATE "
                 "SET doc = excluded.doc, version = excluded.version, "
                 "modified_us = excluded.modified_us",
                 (op.kind, op.id, _encode(op.doc), version + 1, now_us, now_us),
@@ -190,14 +193,14 @@ class Applier:
         left = op.capacity - op.taken - int(next(held)[0])
         if op.units > left:
             raise Conflict(Text("er is niets meer over", f"{op.pool} has {max(left, 0)} left"))
-        try:
-            list(
-                self._run(
-                    "INSERT INTO hold VALUES (?, ?, ?, ?)", (op.pool, op.id, op.units, op.until_us)
-                )
+        added = list(
+            self._run(
+                "INSERT INTO hold VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING 1",
+                (op.pool, op.id, op.units, op.until_us),
             )
-        except apsw.ConstraintError:
-            raise Conflict(f"hold {op.id} is there already") from None
+        )
+        if not added:
+            raise Conflict(f"hold {op.id} is there already")
         self.outbox.add("hold", op.pool, ("record:hold",), ())
 
     def _extend_hold(self, op: c.ExtendHold, permit: Permit, now_us: int) -> None:
@@ -266,11 +269,7 @@ class Applier:
         for start in range(0, len(subjects), HEADS_AT_ONCE):
             some = subjects[start : start + HEADS_AT_ONCE]
             marks = ",".join("?" * len(some))
-            found: Any = self._run(
-                "SELECT subject, max(seq), leaf FROM line "
-                f"WHERE subject IN ({marks}) GROUP BY subject",
-                some,
-            )
+            found: Any = self._run(self._newest.format(f"subject IN ({marks})"), some)
             heads.update((subject, (seq, leaf)) for subject, seq, leaf in found)
         return heads
 

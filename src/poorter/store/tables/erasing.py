@@ -5,14 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import apsw
-
 from poorter.city.errors import Denied
 from poorter.gate.permit import Permit
 from poorter.store import contract as c
-from poorter.store.sqlite.compacted import Compacted
-from poorter.store.sqlite.entities import Outbox
-from poorter.store.sqlite.instances import UNDATED_US
+from poorter.store.tables.compacted import Compacted
+from poorter.store.tables.entities import Outbox
+from poorter.store.tables.instances import UNDATED_US
+from poorter.store.tables.port import Connection
 
 
 class Erasing:
@@ -20,13 +19,15 @@ class Erasing:
 
     def __init__(
         self,
-        connection: apsw.Connection,
+        connection: Connection,
         compacted: Compacted,
         outbox: Outbox,
         flush: Callable[[], None],
         forget: Callable[[], None],
     ) -> None:
+        self._connection = connection
         self._run = connection.execute
+        self._greatest = connection.dialect.greatest
         self._compacted = compacted
         self._outbox = outbox
         self._flush = flush
@@ -45,7 +46,12 @@ class Erasing:
             self._erase(op.urn, *found)
 
     def _erase(self, urn: str, entity: int, types: tuple[str, ...]) -> None:
-        self._do("PRAGMA secure_delete = ON")
+        with self._connection.overwriting():
+            self._take_out(urn, entity, types)
+        self._forget()
+        self._outbox.add("deleted", urn, types, ())
+
+    def _take_out(self, urn: str, entity: int, types: tuple[str, ...]) -> None:
         owned = "SELECT id FROM attribute WHERE entity = ?"
         for (instance,) in list(self._run(owned, (entity,))):
             self._compacted.drop(instance)
@@ -57,9 +63,6 @@ class Erasing:
         self._do("DELETE FROM instance WHERE urn = ?", urn)
         self._do("DELETE FROM evolved WHERE urn = ?", urn)
         self._do("UPDATE event SET urn = '', types = '', names = '' WHERE urn = ?", urn)
-        self._do("PRAGMA secure_delete = OFF")
-        self._forget()
-        self._outbox.add("deleted", urn, types, ())
 
     def prune(self, op: c.Prune, permit: Permit, now_us: int) -> None:
         """What is older than `before_us` of an entity. Raises Denied for a type without a rule."""
@@ -68,11 +71,19 @@ class Erasing:
             return
         entity, types = found
         ((version,),) = self._run(
-            "SELECT max(e.version, coalesce((SELECT max(a.version) FROM attribute a "
+            f"SELECT {self._greatest}(e.version, coalesce((SELECT max(a.version) FROM attribute a "
             "WHERE a.entity = e.id), 0)) FROM entity e WHERE e.id = ?",
             (entity,),
         )
-        self._do("PRAGMA secure_delete = ON")
+        with self._connection.overwriting():
+            gone = self._prune(entity, op)
+        if gone:
+            # its time stays: to forget something is no sign that the row is still in use
+            self._do("UPDATE entity SET version = ? WHERE id = ?", version + 1, entity)
+            self._forget()
+            self._outbox.add("attributes", op.urn, types, ())
+
+    def _prune(self, entity: int, op: c.Prune) -> bool:
         for (instance,) in list(self._run("SELECT id FROM attribute WHERE entity = ?", (entity,))):
             self._compacted.drop(instance, until_us=op.before_us)
         self._do(
@@ -91,12 +102,7 @@ class Erasing:
             self._compacted.drop(instance)
             self._do("DELETE FROM place WHERE id = ?", instance)
             self._do("DELETE FROM attribute WHERE id = ?", instance)
-        self._do("PRAGMA secure_delete = OFF")
-        if gone:
-            # its time stays: to forget something is no sign that the row is still in use
-            self._do("UPDATE entity SET version = ? WHERE id = ?", version + 1, entity)
-            self._forget()
-            self._outbox.add("attributes", op.urn, types, ())
+        return bool(gone)
 
     def _find(self, urn: str, permit: Permit) -> tuple[int, tuple[str, ...]] | None:
         found = self._row(urn)

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-import apsw
 import msgspec
 
 from poorter.city.entity import Attribute, Entity
@@ -15,19 +14,12 @@ from poorter.city.errors import Conflict, Denied, NotFound, TooLarge
 from poorter.city.limits import ENTITY_ATTRIBUTES_MAX
 from poorter.gate.permit import Permit, TypeRule
 from poorter.store import contract as c
-from poorter.store.sqlite.compacted import Compacted
-from poorter.store.sqlite.rows import Known, Rows
+from poorter.store.history.rows import Row
+from poorter.store.tables.compacted import Compacted
+from poorter.store.tables.port import Connection
+from poorter.store.tables.rows import Known, Rows
 
 _encode = msgspec.json.Encoder().encode
-#: the first that is said of a moment, as nearly all is
-_FIRST_WORD = "INSERT INTO history VALUES (?1, ?2, 0, ?3, 0, ?4) ON CONFLICT DO NOTHING"
-#: what was observed at a moment of its own; the same word on the same moment again is nothing
-_OBSERVED = (
-    "INSERT INTO history SELECT ?1, ?2, coalesce(max(sequence) + 1, 0), ?3, 0, ?4 "
-    "FROM history WHERE attribute = ?1 AND observed_us = ?2 "
-    "HAVING coalesce((SELECT value FROM history WHERE attribute = ?1 AND "
-    "observed_us = ?2 ORDER BY sequence DESC LIMIT 1) IS NOT ?4, 1)"
-)
 
 
 @dataclass(slots=True)
@@ -54,14 +46,13 @@ class Entities:
     """Writes entities and attribute instances."""
 
     def __init__(
-        self, connection: apsw.Connection, rows: Rows, compacted: Compacted, outbox: Outbox
+        self, connection: Connection, rows: Rows, compacted: Compacted, outbox: Outbox
     ) -> None:
-        self._run_many = connection.executemany
-        self._changes = connection.total_changes
+        self._connection = connection
         self._rows = rows
         self._compacted = compacted
         self._outbox = outbox
-        self._history: list[tuple[int, int, int, Any]] = []
+        self._history: list[Row] = []
         #: What Readings remembers by (urn, name, datasetId); writes here make it untrue.
         self.remembered: dict[tuple[str, str, str | None], Any] = {}
 
@@ -73,10 +64,10 @@ class Entities:
     def flush(self) -> None:
         """Write the history that is pending."""
         if self._history:
-            before = self._changes()
-            self._run_many(_FIRST_WORD, self._history)
-            if self._changes() - before != len(self._history):  # not all were: look at each
-                self._run_many(_OBSERVED, self._history)
+            # nearly all are the first that is said of their moment; if not all are, look at each:
+            # the same word on the same moment again is nothing
+            if self._connection.add_words(self._history) != len(self._history):
+                self._connection.correct_words(self._history)
             self._history.clear()
 
     # -- ops ---------------------------------------------------------------------------------
@@ -246,7 +237,7 @@ class Entities:
                 if observed_us < self._compacted.until_us:
                     self._compacted.bring_back(row, observed_us, observed_us + 1)
                 value = history_value(attribute.value)
-                self._history.append((row, observed_us, now_us, value))
+                self._history.append((row, observed_us, 0, now_us, 0, value))
 
     def _is_there(self, known: Known, attribute: Attribute) -> bool:
         key = self._rows.key(attribute.name, attribute.dataset_id)

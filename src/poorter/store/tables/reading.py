@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
+from functools import cache
 from operator import itemgetter
 from typing import Any
 
-import apsw
-
 from poorter.gate.permit import Permit
 from poorter.store.contract import StoredAttribute, StoredEntity, visible
-from poorter.store.sqlite.recent import Recent
+from poorter.store.tables.port import Connection, Dialect
+from poorter.store.tables.recent import Recent
 from poorter.store.transient import current
 
 _ATTRIBUTE = "n.name, a.dataset, a.body, a.created_us, a.modified_us, a.expires_us, a.version"
@@ -20,22 +20,29 @@ _ENTITY = (
     f"{_ATTRIBUTE}, a.id FROM entity e LEFT JOIN attribute a ON a.entity = e.id AND a.live "
     "LEFT JOIN name n ON n.id = a.name WHERE e.urn = ? AND e.live"
 )
-_ATTRIBUTES = (
-    f"SELECT a.entity, {_ATTRIBUTE} FROM json_each(?) j CROSS JOIN attribute a "
-    "ON a.entity = j.value CROSS JOIN name n ON n.id = a.name WHERE a.live ORDER BY a.id"
-)
 Rows = list[tuple[Any, ...]]
 
 
+@cache
+def _attributes(dialect: Dialect) -> str:
+    return (
+        f"SELECT a.entity, {_ATTRIBUTE} FROM {dialect.numbers.format('?', 'j')} "
+        f"{dialect.then} attribute a ON a.entity = j.value "
+        f"{dialect.then} name n ON n.id = a.name WHERE a.live ORDER BY a.id"
+    )
+
+
 def entities_of_rows(
-    connection: apsw.Connection, permit: Permit, rows: Rows, now_us: int
+    connection: Connection, permit: Permit, rows: Rows, now_us: int
 ) -> list[StoredEntity | None]:
     """Entities from their rows (urn, id, types, scopes, version, created_us, modified_us,
     expires_us), their attributes read in one go; None for what does not exist for the permit, or
     not any more. Call it within the transaction that the rows are of."""
     numbers = [row[1] for row in rows]
     attributes: dict[int, Rows] = {number: [] for number in numbers}
-    for number, *attribute in connection.execute(_ATTRIBUTES, (f"{numbers}",)):
+    dialect = connection.dialect
+    found = connection.execute(_attributes(dialect), (dialect.many(numbers),))
+    for number, *attribute in found:
         attributes[number].append(tuple(attribute))
     return [_visible(_whole(row, attributes[row[1]]), permit, now_us) for row in rows]
 
@@ -47,7 +54,7 @@ def _visible(whole: StoredEntity, permit: Permit, now_us: int) -> StoredEntity |
     return visible(whole, permit)
 
 
-def whole_entity(connection: apsw.Connection, urn: str) -> StoredEntity | None:
+def whole_entity(connection: Connection, urn: str) -> StoredEntity | None:
     """A live entity before any permit."""
     rows = list(connection.execute(_ENTITY, (urn,)))
     if not rows:
@@ -84,7 +91,7 @@ def _whole(row: tuple[Any, ...], attributes: Rows) -> StoredEntity:
 
 
 def recent_entity(
-    connection: apsw.Connection, recent: Recent, permit: Permit, urn: str, now_us: int
+    connection: Connection, recent: Recent, permit: Permit, urn: str, now_us: int
 ) -> StoredEntity | None:
     """One entity, out of those read lately where it is among them."""
     whole = recent.get(urn)

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-import apsw
-
 from poorter.store import contract as c
-from poorter.store.sqlite.reading import whole_entity
-from poorter.store.sqlite.recent import Recent
-from poorter.store.sqlite.rows import Rows
+from poorter.store.tables.port import Connection
+from poorter.store.tables.reading import whole_entity
+from poorter.store.tables.recent import Recent
+from poorter.store.tables.rows import Rows
 
 Listener = Callable[[Sequence[c.Changed]], None]
 
@@ -47,7 +46,7 @@ class Watching:
 class Images:
     """Takes images for the writer, inside its transaction."""
 
-    def __init__(self, connection: apsw.Connection, rows: Rows, recent: Recent) -> None:
+    def __init__(self, connection: Connection, rows: Rows, recent: Recent) -> None:
         self._connection = connection
         self._rows = rows
         self._recent = recent

@@ -13,7 +13,6 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any
 
-import apsw
 import msgspec
 
 from poorter.city.entity import Entity
@@ -26,26 +25,18 @@ from poorter.gate.permit import ANY_TYPE, SEALED, Permit
 from poorter.store.body import decode_entity
 from poorter.store.contract import Page, StoredEntity
 from poorter.store.geometry import related, search_box
-from poorter.store.sqlite.cells import cells_of, elsewhere
-from poorter.store.sqlite.conditions import Known, Term, compile_condition
-from poorter.store.sqlite.expiring import LASTS
-from poorter.store.sqlite.reading import entities_of_rows
+from poorter.store.tables.cells import cells_of, elsewhere
+from poorter.store.tables.conditions import Known, Term, compile_condition
+from poorter.store.tables.expiring import LASTS
+from poorter.store.tables.naming import named
+from poorter.store.tables.port import Connection
+from poorter.store.tables.reading import entities_of_rows
 
 DRIVE_MAX = 4000
 DENSE = 300  # from so many in a box on, cells answer it in the order of ids
 SELECTIVE = 1000  # up to so many, what q finds is looked at instead
 SECONDS_MAX = 10.0
 _decode = msgspec.json.Decoder().decode
-_IN_BOX = "SELECT 1 FROM place WHERE east >= ? AND west <= ? AND north >= ? AND south <= ?"
-_PLACED = (
-    "SELECT a.entity AS entity, a.body AS body FROM place p CROSS JOIN attribute a ON a.id = p.id "
-    "WHERE p.east >= ? AND p.west <= ? AND p.north >= ? AND p.south <= ? AND a.name = ? AND a.live"
-)
-_NEAR = (
-    "EXISTS (SELECT 1 FROM attribute g CROSS JOIN place p ON p.id = g.id WHERE p.east >= ? "
-    "AND p.west <= ? AND p.north >= ? AND p.south <= ? AND g.name = ? AND g.live "
-    "AND g.entity = e.id)"
-)
 _IN_CELL = "SELECT 1 FROM cell WHERE cell = ?"
 _COLUMNS = "e.urn, e.id, e.types, e.scopes, e.version, e.created_us, e.modified_us, e.expires_us"
 #: the moment of the query, and whether anything that has expired by then is still in the tables
@@ -58,7 +49,7 @@ class Names:
     def __init__(self) -> None:
         self._numbers: dict[str, int] = {}
 
-    def number(self, connection: apsw.Connection, name: str) -> int | None:
+    def number(self, connection: Connection, name: str) -> int | None:
         """The number of a name; None when no attribute ever had it."""
         number = self._numbers.get(name)
         if number is None:
@@ -70,19 +61,16 @@ class Names:
 
 
 def run_query(
-    connection: apsw.Connection, names: Names, permit: Permit, query: Query, expiring: Expiring
+    connection: Connection, names: Names, permit: Permit, query: Query, expiring: Expiring
 ) -> Page:
     """A page of entities that match and exist for this permit, all of one moment."""
     limit = min(query.limit, PAGE_MAX)
-    list(connection.execute("BEGIN"))
-    try:
+    with connection.moment():
         search = _Search(connection, names, permit, query, expiring)
         rows = list(islice(search.rows(query.after or "", limit + 1), limit + 1)) if limit else []
         page = tuple(search.entities(rows[:limit]))
         count = search.count() if query.count else None
         return Page(page, count, page[-1].urn if len(rows) > limit else None)
-    finally:
-        list(connection.execute("ROLLBACK"))  # nothing was written: the quickest end
 
 
 class _Search:
@@ -90,7 +78,7 @@ class _Search:
 
     def __init__(
         self,
-        connection: apsw.Connection,
+        connection: Connection,
         names: Names,
         permit: Permit,
         query: Query,
@@ -104,8 +92,10 @@ class _Search:
         self._types = self._visible_types()
         self._deadline = time.monotonic() + SECONDS_MAX
         self._terms: list[Term] = []
+        self._dialect = connection.dialect
+        self._then = self._dialect.then
         if query.condition is not None:
-            self._terms = compile_condition(query.condition, self._lookup)
+            self._terms = compile_condition(query.condition, self._lookup, self._dialect)
         if query.attributes:
             self._terms.append(self._any_attribute(query.attributes))
         if overdue:  # what the indexes say of attributes may be over, and is looked at again
@@ -113,10 +103,12 @@ class _Search:
             self._terms.append(Term(LASTS.format("e"), (self._now_us,), exact=query.geo is None))
         if query.type_sets:
             self._terms.append(_of_types(query.type_sets))
+        if query.id_pattern is not None:
+            self._terms.append(self._like("e.urn", (query.id_pattern,)))
         if query.selectors:
-            self._terms.append(_selected(query.selectors))
+            self._terms.append(self._selected(query.selectors))
         if query.scopes is not None:
-            self._terms.append(_in_scopes(query.scopes))
+            self._terms.append(self._in_scopes(query.scopes))
         if self._types is None:  # every type there is, but not what lies behind a wall
             self._terms.append(Term(f"substr(e.types, 1, 1) <> '{SEALED}'", (), True))
         self._box = None if query.geo is None else search_box(query.geo)
@@ -136,7 +128,7 @@ class _Search:
         if self._exact:
             sql, values = f"{sql} LIMIT ?", (*values, wanted)
         last = None
-        for row in self._connection.execute(sql, values):
+        for row in self._connection.stream(sql, values):
             if time.monotonic() > self._deadline:
                 raise TooLarge(
                     f"the query takes over {SECONDS_MAX:g} s: narrow it by type or place"
@@ -154,7 +146,7 @@ class _Search:
         """How many match, over all pages."""
         if self._exact:
             sql, values = self._sql("1", "")
-            rows = self._connection.execute(f"SELECT count(*) FROM ({sql})", values)
+            rows = self._connection.execute(f"SELECT count(*) FROM ({sql}) s", values)
             return int(next(rows)[0])
         return sum(1 for _ in self.rows("", 0))
 
@@ -169,8 +161,10 @@ class _Search:
         return body["type"] == "GeoProperty" and related(body["value"], geo)
 
     def _meets(self, row: tuple[Any, ...]) -> bool:
-        entity = self._decoded(row)
         query = self._query
+        if not self._dialect.regexp and not named(query, row[0], tuple(row[2].split(" ")), row[3]):
+            return False
+        entity = self._decoded(row)
         if entity is None:
             return False
         if query.condition is not None and not matches(entity, query.condition, self._linked):
@@ -198,13 +192,13 @@ class _Search:
         if drive is not None:
             sql = (
                 f"SELECT {columns}, d.body FROM ({drive[0]}) d "
-                "CROSS JOIN entity e ON e.id = d.entity WHERE e.live"
+                f"{self._then} entity e ON e.id = d.entity WHERE e.live"
             )
             return self._finish(sql, list(drive[1]), left, after, types=True)
         if self._types is not None and len(self._types) == 1 and not self._query.ids:
             sql = (
-                f"SELECT {columns}, NULL FROM entity_type t CROSS JOIN entity e ON e.id = t.entity "
-                "WHERE t.type = ?"
+                f"SELECT {columns}, NULL FROM entity_type t {self._then} entity e "
+                "ON e.id = t.entity WHERE t.type = ?"
             )
             return self._finish(sql, [self._types[0]], left, after, order="t.urn")
         sql = f"SELECT {columns}, NULL FROM entity e WHERE e.live"
@@ -232,9 +226,6 @@ class _Search:
         if self._query.ids:
             sql += f" AND e.urn IN ({', '.join('?' * len(self._query.ids))})"
             values += self._query.ids
-        if self._query.id_pattern is not None:
-            sql += " AND regexp(?, e.urn)"
-            values.append(self._query.id_pattern)
         for term in left:
             sql += f" AND {term.sql}"
             values += term.values
@@ -246,8 +237,8 @@ class _Search:
         values: list[Any] = []
         columns = columns.replace("e.urn", "c.urn")
         sql = (
-            f"SELECT {columns}, a.body FROM cell c CROSS JOIN entity e ON e.id = c.entity "
-            "CROSS JOIN attribute a ON a.id = c.attribute WHERE c.cell = ?"
+            f"SELECT {columns}, a.body FROM cell c {self._then} entity e ON e.id = c.entity "
+            f"{self._then} attribute a ON a.id = c.attribute WHERE c.cell = ?"
         )
         terms = [replace(term, sql=term.sql.replace("e.id", "c.entity")) for term in self._terms]
         for cell in cells:
@@ -264,19 +255,19 @@ class _Search:
         near = self._near()
         if near is None:
             return self._fewest(None, 0, DRIVE_MAX)
-        some = self._first(_IN_BOX, near[:4], DENSE)
+        some = self._first(self._dialect.in_box, near[:4], DENSE)
         if some < DENSE:
             return self._fewest(near, some, DRIVE_MAX)
         cells = self._cells(near)
         drive, left = self._fewest(None, 0, SELECTIVE if cells else DRIVE_MAX)
         if drive is not None:
-            return drive, [*left, Term(_NEAR, near, False)]
+            return drive, [*left, Term(self._dialect.near, near, False)]
         if cells:
             return cells, self._terms
-        number = self._first(_PLACED, near, DRIVE_MAX)
+        number = self._first(self._dialect.placed, near, DRIVE_MAX)
         if number < DRIVE_MAX:
             return self._fewest(near, number, DRIVE_MAX)
-        return None, [*self._terms, Term(_NEAR, near, False)]
+        return None, [*self._terms, Term(self._dialect.near, near, False)]
 
     def _fewest(
         self, near: tuple[Any, ...] | None, some: int, most: int
@@ -290,19 +281,19 @@ class _Search:
                 if found < number:
                     number, chosen = found, term
         if chosen is not None:
-            drive = f"SELECT DISTINCT entity, NULL AS body FROM ({chosen.drive})"
+            drive = f"SELECT DISTINCT entity, NULL AS body FROM ({chosen.drive}) s"
             left = [term for term in self._terms if term is not chosen]
             return (drive, chosen.values), left
-        return (None if near is None else (_PLACED, near)), self._terms
+        return (None if near is None else (self._dialect.placed, near)), self._terms
 
     def _first(self, select: str, values: tuple[Any, ...], most: int) -> int:
         rows = self._connection.execute(
-            f"SELECT count(*) FROM (SELECT 1 FROM ({select}) LIMIT {most})", values
+            f"SELECT count(*) FROM (SELECT 1 FROM ({select}) s LIMIT {most}) t", values
         )
         return int(next(rows)[0])
 
     def _near(self) -> tuple[Any, ...] | None:
-        """West, east, south, north of the box and the number of the attribute, for _PLACED."""
+        """West, east, south, north of the box and the number of the attribute, for `placed`."""
         geo = self._query.geo
         if geo is None or self._box is None:
             return None
@@ -333,8 +324,8 @@ class _Search:
         if number is None:
             return None
         other = self._connection.execute(
-            "SELECT 1 FROM attribute INDEXED BY attribute_other WHERE name = ? AND num IS NULL "
-            "AND txt IS NULL AND live LIMIT 1",
+            f"SELECT 1 FROM attribute {self._dialect.indexed.format('attribute_other')} "
+            "WHERE name = ? AND num IS NULL AND txt IS NULL AND live LIMIT 1",
             (number,),
         )
         return Known(number, not list(other), self._covered(name))
@@ -343,6 +334,38 @@ class _Search:
         types = self._types if self._types is not None else tuple(self._permit.rules)
         rules = [self._permit.rule(type_name) for type_name in types]
         return all(rule is not None and rule.covers(name) for rule in rules)
+
+    def _like(self, column: str, patterns: tuple[str, ...]) -> Term:
+        """All patterns are found in it; where the engine has no such test `named` does it."""
+        if not self._dialect.regexp:
+            return Term("TRUE", (), False)
+        return Term(" AND ".join([f"regexp(?, {column})"] * len(patterns)), patterns, True)
+
+    def _in_scopes(self, scopes: Scopes) -> Term:
+        every = [
+            self._like("e.scopes", tuple(map(scope_pattern, some))) for some in scopes.alternatives
+        ]
+        return _any_of(every)
+
+    def _selected(self, selectors: tuple[Selector, ...]) -> Term:
+        parts = []
+        for selector in selectors:
+            tests = [Term("TRUE", (), True)]
+            if selector.type_sets:
+                tests.append(_of_types(selector.type_sets))
+            if selector.ids:
+                marks = ", ".join("?" * len(selector.ids))
+                tests.append(Term(f"e.urn IN ({marks})", selector.ids, True))
+            if selector.id_pattern is not None:
+                tests.append(self._like("e.urn", (selector.id_pattern,)))
+            parts.append(
+                Term(
+                    " AND ".join(test.sql for test in tests),
+                    tuple(value for test in tests for value in test.values),
+                    all(test.exact for test in tests),
+                )
+            )
+        return _any_of(parts)
 
     def _visible_types(self) -> tuple[str, ...] | None:
         """Types to look among; None for all of them."""
@@ -360,35 +383,13 @@ def _near(entity: Entity, geo: Geo) -> bool:
     )
 
 
-def _selected(selectors: tuple[Selector, ...]) -> Term:
-    parts: list[str] = []
-    values: list[Any] = []
-    for selector in selectors:
-        tests = ["1"]
-        if selector.type_sets:
-            term = _of_types(selector.type_sets)
-            tests.append(term.sql)
-            values += term.values
-        if selector.ids:
-            tests.append(f"e.urn IN ({', '.join('?' * len(selector.ids))})")
-            values += selector.ids
-        if selector.id_pattern is not None:
-            tests.append("regexp(?, e.urn)")
-            values.append(selector.id_pattern)
-        parts.append("(" + " AND ".join(tests) + ")")
-    return Term(f"({' OR '.join(parts)})", tuple(values), True)
+def _any_of(terms: list[Term]) -> Term:
+    sql = " OR ".join(f"({term.sql})" for term in terms)
+    values = tuple(value for term in terms for value in term.values)
+    return Term(f"({sql})", values, all(term.exact for term in terms))
 
 
 def _of_types(sets: tuple[tuple[str, ...], ...]) -> Term:
     has = "EXISTS (SELECT 1 FROM entity_type t WHERE t.type = ? AND t.urn = e.urn)"
     either = " OR ".join("(" + " AND ".join(has for _ in names) + ")" for names in sets)
     return Term(f"({either})", tuple(name for names in sets for name in names), True)
-
-
-def _in_scopes(scopes: Scopes) -> Term:
-    either = " OR ".join(
-        "(" + " AND ".join("regexp(?, e.scopes)" for _ in every) + ")"
-        for every in scopes.alternatives
-    )
-    patterns = tuple(scope_pattern(one) for every in scopes.alternatives for one in every)
-    return Term(f"({either})", patterns, True)

@@ -14,6 +14,7 @@ from typing import Any
 
 from poorter.city.matching import OWN
 from poorter.city.query import And, Compare, Condition, Exists, Or, Range
+from poorter.store.tables.port import Dialect
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,27 +40,29 @@ class Term:
 Lookup = Callable[[str], Known | None]
 
 
-def compile_condition(condition: Condition, lookup: Lookup) -> list[Term]:
+def compile_condition(condition: Condition, lookup: Lookup, dialect: Dialect) -> list[Term]:
     """Terms that must all hold."""
     if isinstance(condition, And):
-        return [term for part in condition.terms for term in compile_condition(part, lookup)]
+        return [
+            term for part in condition.terms for term in compile_condition(part, lookup, dialect)
+        ]
     if isinstance(condition, Or):
-        return [_either(condition, lookup)]
+        return [_either(condition, lookup, dialect)]
     if condition.path.linked is None and condition.path.name in OWN:
-        return [Term("1", (), False)]
+        return [Term("TRUE", (), False)]
     known = lookup(condition.path.name)
-    return [Term("0", (), True)] if known is None else [_one(condition, known)]
+    return [Term("FALSE", (), True)] if known is None else [_one(condition, known, dialect)]
 
 
-def _either(condition: Or, lookup: Lookup) -> Term:
-    parts = [compile_condition(part, lookup) for part in condition.terms]
+def _either(condition: Or, lookup: Lookup, dialect: Dialect) -> Term:
+    parts = [compile_condition(part, lookup, dialect) for part in condition.terms]
     sql = " OR ".join("(" + " AND ".join(term.sql for term in terms) + ")" for terms in parts)
     flat = [term for terms in parts for term in terms]
     values = tuple(value for term in flat for value in term.values)
     return Term(f"({sql})", values, all(term.exact for term in flat))
 
 
-def _one(condition: Exists | Compare, known: Known) -> Term:
+def _one(condition: Exists | Compare, known: Known, dialect: Dialect) -> Term:
     path = condition.path
     plain = not path.sub and not path.keys and path.linked is None
     if plain and known.indexed and isinstance(condition, Compare):
@@ -67,15 +70,15 @@ def _one(condition: Exists | Compare, known: Known) -> Term:
         if test is not None:
             index, sql, values = test
             return Term(
-                # the plus keeps it to the entity's own attributes: the value index would be
-                # walked anew for each candidate
-                f"EXISTS (SELECT 1 FROM attribute WHERE entity = e.id AND name = ? AND +{sql} "
-                "AND live)",
+                # kept to the entity's own attributes: the value index would be walked anew for
+                # each candidate
+                "EXISTS (SELECT 1 FROM attribute WHERE entity = e.id AND name = ? "
+                f"AND {dialect.apart}{sql} AND live)",
                 (known.number, *values),
                 # the index of texts holds objects of relationships too, which have no order
                 known.covered and (index == "attribute_num" or condition.op == "=="),
-                f"SELECT entity FROM attribute INDEXED BY {index} WHERE name = ? AND {sql} "
-                "AND live",
+                f"SELECT entity FROM attribute {dialect.indexed.format(index)} WHERE name = ? "
+                f"AND {sql} AND live",
             )
     return Term(
         "EXISTS (SELECT 1 FROM attribute WHERE entity = e.id AND name = ? AND live)",
@@ -91,7 +94,7 @@ def _test(condition: Compare) -> tuple[str, str, tuple[Any, ...]] | None:
     value = condition.values[0]
     if isinstance(value, Range) and condition.op == "==" and _number(value.low):
         if _number(value.high):
-            return "attribute_num", "num BETWEEN ? AND ?", (value.low, value.high)
+            return "attribute_num", "num BETWEEN ? AND ?", (float(value.low), float(value.high))
         return None
     sign = "=" if condition.op == "==" else condition.op
     if _number(value):

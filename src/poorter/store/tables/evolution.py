@@ -8,19 +8,16 @@ until the page is full.
 from __future__ import annotations
 
 import heapq
-import re
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-import apsw
-
 from poorter.city.entity import Attribute, Instance, Observation
 from poorter.city.errors import NotFound, TooLarge
 from poorter.city.limits import HISTORY_PAGE_MAX
-from poorter.city.query import EvolutionQuery, HistoryQuery, Query, Selector
+from poorter.city.query import EvolutionQuery, HistoryQuery, Query
 from poorter.gate.permit import Permit, TypeRule
 from poorter.store.body import decode_attribute, encode_attribute
 from poorter.store.contract import (
@@ -28,10 +25,12 @@ from poorter.store.contract import (
 )
 from poorter.store.evolving import Evolution
 from poorter.store.history.rows import Row
-from poorter.store.sqlite.expiring import LASTS
-from poorter.store.sqlite.history import observation, words
-from poorter.store.sqlite.instances import SCOPE, UNDATED_US, instance_id
-from poorter.store.sqlite.manifest import Files
+from poorter.store.tables.expiring import LASTS
+from poorter.store.tables.history import observation, words
+from poorter.store.tables.instances import SCOPE, UNDATED_US, instance_id
+from poorter.store.tables.manifest import Files
+from poorter.store.tables.naming import means
+from poorter.store.tables.port import Connection
 
 _CHUNK = 500
 SECONDS_MAX = 10.0
@@ -54,7 +53,7 @@ class _Head:
 
 
 def evolution(
-    connection: apsw.Connection, files: Files, permit: Permit, query: EvolutionQuery, now_us: int
+    connection: Connection, files: Files, permit: Permit, query: EvolutionQuery, now_us: int
 ) -> Evolution:
     """Instances of one entity, out of one snapshot. Raises NotFound, TooLarge."""
     head = _head(connection, query.urn, now_us)
@@ -79,9 +78,10 @@ def evolution(
     )
 
 
-def _head(connection: apsw.Connection, urn: str, now_us: int) -> _Head | None:
+def _head(connection: Connection, urn: str, now_us: int) -> _Head | None:
+    greatest = connection.dialect.greatest
     rows = connection.execute(
-        "SELECT e.types, e.scopes, e.created_us, max(e.modified_us, coalesce((SELECT max("
+        f"SELECT e.types, e.scopes, e.created_us, {greatest}(e.modified_us, coalesce((SELECT max("
         "a.modified_us) FROM attribute a WHERE a.entity = e.id AND a.live), 0)), e.live, e.id, "
         "e.expires_us FROM entity e WHERE e.urn = ?",
         (urn,),
@@ -99,7 +99,7 @@ class _Reader:
 
     def __init__(
         self,
-        connection: apsw.Connection,
+        connection: Connection,
         files: Files,
         query: EvolutionQuery,
         rule: TypeRule,
@@ -123,7 +123,7 @@ class _Reader:
         rows = self._connection.execute(
             "SELECT max(id), name, dataset FROM (SELECT a.id AS id, n.name AS name, a.dataset AS "
             "dataset FROM attribute a JOIN name n ON n.id = a.name WHERE a.entity = ? "
-            "UNION ALL SELECT -1, name, dataset FROM instance WHERE urn = ?) "
+            "UNION ALL SELECT -1, name, dataset FROM instance WHERE urn = ?) s "
             "GROUP BY name, dataset ORDER BY name, dataset",
             (row, self._query.urn),
         )
@@ -306,32 +306,16 @@ def _time_of(one: Instance, time_property: str | None) -> int | None:
 
 
 def evolving(
-    connection: apsw.Connection, permit: Permit, query: Query, live: Page, limit: int
+    connection: Connection, permit: Permit, query: Query, live: Page, limit: int
 ) -> tuple[str, ...]:
     """A page of ids by ascending id: those of `live`, and those gone that the query means."""
     gone = (
         urn
-        for urn, types in connection.execute(
+        for urn, types in connection.stream(
             "SELECT urn, types FROM entity WHERE NOT live AND urn > ? ORDER BY urn",
             (query.after or "",),
         )
-        if _means(query, urn, tuple(types.split(" "))) and permit.rule_of(tuple(types.split(" ")))
+        if means(query, urn, tuple(types.split(" "))) and permit.rule_of(tuple(types.split(" ")))
     )
     merged = heapq.merge((entity.urn for entity in live.entities), gone)
     return tuple(islice(merged, limit))
-
-
-def _means(query: Query, urn: str, types: tuple[str, ...]) -> bool:
-    if query.selectors:
-        return any(_selects(one, urn, types) for one in query.selectors)
-    if query.types and not set(query.types) & set(types):
-        return False
-    return _selects(Selector(query.type_sets, query.ids, query.id_pattern), urn, types)
-
-
-def _selects(one: Selector, urn: str, types: tuple[str, ...]) -> bool:
-    return (
-        (not one.type_sets or any(set(names) <= set(types) for names in one.type_sets))
-        and (not one.ids or urn in one.ids)
-        and (one.id_pattern is None or re.search(one.id_pattern, urn) is not None)
-    )

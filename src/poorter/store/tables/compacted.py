@@ -12,10 +12,8 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from typing import Any
 
-import apsw
-
 from poorter.store.history.plan import Segment
-from poorter.store.sqlite.manifest import (
+from poorter.store.tables.manifest import (
     AFTER_ALL_US,
     BEFORE_ALL_US,
     Files,
@@ -24,16 +22,16 @@ from poorter.store.sqlite.manifest import (
     out_of,
     segments,
 )
+from poorter.store.tables.port import Connection
 
 Moment = tuple[int, int]  # instance, observed_us
 Words = dict[Moment, list[tuple[int, Any]]]
-_INSERT = "INSERT OR IGNORE INTO history VALUES (?, ?, ?, ?, ?, ?)"
 
 
 class Compacted:
     """Runs inside the writer's transaction."""
 
-    def __init__(self, connection: apsw.Connection, files: Files) -> None:
+    def __init__(self, connection: Connection, files: Files) -> None:
         self._connection = connection
         self.files = files
         #: goes up when rows of before `until_us` change other than by being added
@@ -68,7 +66,7 @@ class Compacted:
         if from_us < self.until_us:
             rows = list(compacted_rows(self._connection, self.files, instance, from_us, until_us))
             if rows:
-                self._connection.executemany(_INSERT, rows)
+                self._connection.add_words(rows)
                 self._leave_out(instance, from_us, until_us)
 
     def drop(
@@ -87,7 +85,7 @@ class Compacted:
 
     def _leave_out(self, instance: int, from_us: int, until_us: int) -> None:
         self._connection.executemany(
-            "INSERT OR IGNORE INTO segment_out VALUES (?, ?, ?, ?)",
+            "INSERT INTO segment_out VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
             [
                 (segment.name, instance, from_us, until_us)
                 for segment in segments(self._connection, from_us, until_us)

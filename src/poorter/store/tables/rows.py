@@ -14,21 +14,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import apsw
-import msgspec
-
 from poorter.city.entity import Attribute
 from poorter.city.place import bounds
 from poorter.store.body import encode_attribute
-from poorter.store.sqlite.cells import cell_of
-from poorter.store.sqlite.expiring import Expiry
-from poorter.store.sqlite.recent import AllWritten, Written
+from poorter.store.tables.cells import cell_of
+from poorter.store.tables.expiring import Expiry
+from poorter.store.tables.port import Connection
+from poorter.store.tables.recent import AllWritten, Written
 from poorter.store.transient import ends_at_us
 
 KNOWN_MAX = 20_000
 _FETCH = (
     "SELECT e.urn, e.id, e.types, e.scopes, e.version, e.live, e.expires_us, a.id, a.name, "
-    "a.dataset, a.live, a.version FROM json_each(?) j CROSS JOIN entity e ON e.urn = j.value "
+    "a.dataset, a.live, a.version FROM {} {} entity e ON e.urn = j.value "
     "LEFT JOIN attribute a ON a.entity = e.id"
 )
 _WRITES = {
@@ -37,20 +35,20 @@ _WRITES = {
     "entities": "UPDATE entity SET types = ?2, scopes = ?3, version = ?4, modified_us = ?5, "
     "created_us = CASE WHEN live THEN created_us ELSE ?5 END, live = ?6, expires_us = ?7 "
     "WHERE id = ?1",
-    "types": "INSERT OR REPLACE INTO entity_type VALUES (?, ?, ?)",
+    "types": "INSERT INTO entity_type VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
     "new attributes": "INSERT INTO attribute (id, entity, name, dataset, body, num, txt, "
     "observed_us, created_us, modified_us, version, live, expires_us) "
     "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9, ?10, ?11, ?12)",
     "attributes": "UPDATE attribute SET body = ?2, num = ?3, txt = ?4, observed_us = ?5, "
     "created_us = CASE WHEN live THEN created_us ELSE ?6 END, modified_us = ?6, version = ?7, "
-    "live = 1, expires_us = ?8 WHERE id = ?1",
-    "places": "INSERT OR REPLACE INTO place VALUES (?, ?, ?, ?, ?)",
-    "dropped": "UPDATE attribute SET live = 0 WHERE id = ?",
+    "live = TRUE, expires_us = ?8 WHERE id = ?1",
+    "places": "",  # as the engine has it
+    "dropped": "UPDATE attribute SET live = FALSE WHERE id = ?",
     "no places": "DELETE FROM place WHERE id = ?",
     "no cells": "DELETE FROM cell WHERE attribute = ?",
-    "cells": "INSERT OR REPLACE INTO cell (attribute, cell, urn, entity) VALUES (?, ?, ?, ?)",
+    "cells": "INSERT INTO cell (attribute, cell, urn, entity) VALUES (?, ?, ?, ?) "
+    "ON CONFLICT DO NOTHING",
 }
-_encode = msgspec.json.encode
 Key = int | tuple[int, str]
 
 
@@ -76,10 +74,15 @@ class Known:
 class Rows:
     """Entities and attribute instances of the store, for its one writer."""
 
-    def __init__(self, connection: apsw.Connection, expiry: Expiry) -> None:
+    def __init__(self, connection: Connection, expiry: Expiry) -> None:
         self._run = connection.execute
         self._expiry = expiry
         self._run_many = connection.executemany
+        self._write_all = connection.write
+        dialect = connection.dialect
+        self._many = dialect.many
+        self._fetch = _FETCH.format(dialect.texts.format("?", "j"), dialect.then)
+        self._writes = {**_WRITES, "places": dialect.put_place}
         self._known: dict[str, Known | None] = {}
         self._names: dict[str, int] = {}
         self._types: dict[str, tuple[str, ...]] = {}
@@ -112,10 +115,10 @@ class Rows:
         """Write what is pending."""
         if self._dirty:
             self._dirty = False
-            for what, rows in self._pending.items():
-                if rows:
-                    self._run_many(_WRITES[what], sorted(rows.values()))
-                    rows.clear()
+            pending = [(what, rows) for what, rows in self._pending.items() if rows]
+            self._write_all([(self._writes[what], sorted(rows.values())) for what, rows in pending])
+            for _, rows in pending:
+                rows.clear()
 
     # -- what there is -------------------------------------------------------------------------
 
@@ -148,7 +151,7 @@ class Rows:
             dataset,
             there,
             later,
-        ) in self._run(_FETCH, (_encode(new).decode(),)):
+        ) in self._run(self._fetch, (self._many(new),)):
             known = self._known[urn]
             if known is None:
                 known = Known(entity, urn, self._type_names(types), scopes, version, bool(live))
@@ -163,8 +166,11 @@ class Rows:
         """The small number that stands for a name."""
         number = self._names.get(name)
         if number is None:
-            list(self._run("INSERT OR IGNORE INTO name (name) VALUES (?)", (name,)))
-            (number,) = next(self._run("SELECT id FROM name WHERE name = ?", (name,)))
+            found = list(self._run("SELECT id FROM name WHERE name = ?", (name,)))
+            if not found:
+                add = "INSERT INTO name SELECT coalesce(max(id), 0) + 1, ? FROM name RETURNING id"
+                found = list(self._run(add, (name,)))
+            ((number,),) = found
             self._names[name] = number
         return number
 
@@ -227,7 +233,7 @@ class Rows:
                 found.append(later)
         if not row:
             row = self._new_row()
-            made = (body, number, text, observed_us, now_us, version, 1, expires_us)
+            made = (body, number, text, observed_us, now_us, version, True, expires_us)
             self._write("new attributes", row, (row, known.id, *_both(key), *made))
         else:
             row = abs(row)
@@ -252,7 +258,7 @@ class Rows:
         row = known.instances.get(key, 0)
         if not row:
             row = self._new_row()
-            empty = (b"", None, None, None, now_us, 0, 0, None)
+            empty = (b"", None, None, None, now_us, 0, False, None)
             self._write("new attributes", row, (row, known.id, *_both(key), *empty))
             known.instances[key] = -row
         return abs(row)
@@ -319,7 +325,7 @@ class Rows:
     def _write_entity(self, known: Known, now_us: int) -> None:
         self._note_changed(known)
         types = " ".join(known.types)
-        live, expires_us = int(known.live), known.expires_us
+        live, expires_us = known.live, known.expires_us
         self._expiry.at(expires_us)
         values = (known.id, types, known.scopes, known.version, now_us, live, expires_us)
         self._write("entities", known.id, values)

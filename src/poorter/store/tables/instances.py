@@ -12,7 +12,6 @@ from dataclasses import replace
 from hashlib import blake2s
 from typing import Any
 
-import apsw
 import msgspec
 
 from poorter.city.entity import VALUE_KEY, Attribute, Entity
@@ -24,11 +23,12 @@ from poorter.gate.permit import Permit, TypeRule
 from poorter.store import contract as c
 from poorter.store.body import encode_attribute
 from poorter.store.evolving import AddInstances, DeleteInstances, ReplaceInstance
-from poorter.store.sqlite.compacted import Compacted
-from poorter.store.sqlite.entities import Entities, Outbox, history_value
-from poorter.store.sqlite.history import words
-from poorter.store.sqlite.reading import whole_entity
-from poorter.store.sqlite.readings import Readings
+from poorter.store.tables.compacted import Compacted
+from poorter.store.tables.entities import Entities, Outbox, history_value
+from poorter.store.tables.history import words
+from poorter.store.tables.port import Connection
+from poorter.store.tables.reading import whole_entity
+from poorter.store.tables.readings import Readings
 
 UNDATED_US = -(2**62)
 SCOPE = "scope"
@@ -60,7 +60,7 @@ class Instances:
 
     def __init__(
         self,
-        connection: apsw.Connection,
+        connection: Connection,
         entities: Entities,
         readings: Readings,
         compacted: Compacted,
@@ -71,6 +71,8 @@ class Instances:
         self._flush = flush
         self._connection = connection
         self._run = connection.execute
+        self._key = connection.dialect.target.format("urn, name, dataset, observed_us, n")
+        self._evolved_key = connection.dialect.target.format("urn")
         self._entities = entities
         self._readings = readings
         self._compacted = compacted
@@ -207,7 +209,13 @@ class Instances:
         entity = whole_entity(self._connection, urn)
         if entity is not None:
             row = (urn, entity.version)
-            list(self._run("INSERT OR REPLACE INTO evolved VALUES (?, ?)", row))
+            list(
+                self._run(
+                    f"INSERT INTO evolved VALUES (?, ?) ON CONFLICT ({self._evolved_key}) "
+                    "DO UPDATE SET version = excluded.version",
+                    row,
+                )
+            )
 
     def _heads(self, entity: Entity, types: tuple[str, ...], permit: Permit, now_us: int) -> None:
         """Types that are new, and a scope."""
@@ -294,9 +302,10 @@ class Instances:
         """Beside the history of its moment: all that the instance says."""
         list(
             self._run(
-                "INSERT INTO instance VALUES (?, ?, ?, ?, 0, ?, ?, ?, NULL, ?) ON CONFLICT DO "
-                "UPDATE SET body = excluded.body, modified_us = excluded.modified_us, "
-                "deleted_us = NULL WHERE body IS NOT excluded.body",
+                "INSERT INTO instance VALUES (?, ?, ?, ?, 0, ?, ?, ?, NULL, ?) "
+                f"ON CONFLICT ({self._key}) DO UPDATE SET body = excluded.body, "
+                "modified_us = excluded.modified_us, deleted_us = NULL "
+                "WHERE instance.body IS DISTINCT FROM excluded.body",
                 (
                     *key,
                     _moment(attribute),
@@ -333,8 +342,8 @@ class Instances:
         list(
             self._run(
                 "INSERT INTO instance SELECT ?1, ?2, ?3, ?4, coalesce(max(n) + 1, 0), ?5, ?6, ?7, "
-                "?8, ?9 FROM instance WHERE urn = ?1 AND name = ?2 AND dataset = ?3 "
-                "AND observed_us = ?4",
+                "CAST(?8 AS BIGINT), ?9 FROM instance WHERE urn = ?1 AND name = ?2 "
+                "AND dataset = ?3 AND observed_us = ?4",
                 row,
             )
         )

@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
-import apsw
 import msgspec
 import numpy as np
 import shapely
@@ -18,8 +17,9 @@ from poorter.gate.permit import Permit
 from poorter.store.contract import Bucket
 from poorter.store.history.groups import GroupQuery
 from poorter.store.history.hours import Sums, summed
-from poorter.store.sqlite.history import bounds, buckets_of, sums_between
-from poorter.store.sqlite.manifest import Files
+from poorter.store.tables.history import bounds, buckets_of, sums_between
+from poorter.store.tables.manifest import Files
+from poorter.store.tables.port import Connection
 
 #: instances whose sums are in memory at a time
 _SLICE = 10_000
@@ -29,7 +29,7 @@ Member = tuple[int, str, str]
 
 
 def grouped(
-    connection: apsw.Connection, files: Files, permit: Permit, query: GroupQuery, now_us: int
+    connection: Connection, files: Files, permit: Permit, query: GroupQuery, now_us: int
 ) -> dict[str, list[Bucket]]:
     """Buckets by group, over members that exist for the permit with all that is asked of them."""
     names: dict[str, int] = {}
@@ -68,7 +68,7 @@ def _span(permit: Permit, query: GroupQuery, types: str, now_us: int) -> tuple[i
     return bounds(query.from_us, query.until_us, rule, now_us)
 
 
-def _members(connection: apsw.Connection, permit: Permit, query: GroupQuery) -> Iterator[Member]:
+def _members(connection: Connection, permit: Permit, query: GroupQuery) -> Iterator[Member]:
     held = "g.txt" if query.areas is None else "g.body"
     rows = connection.execute(
         f"SELECT a.id, e.types, {held} FROM entity_type t JOIN entity e ON e.id = t.entity "
@@ -83,7 +83,7 @@ def _members(connection: apsw.Connection, permit: Permit, query: GroupQuery) -> 
 
 
 def _inside(
-    connection: apsw.Connection, permit: Permit, kind: str, rows: Iterator[Member]
+    connection: Connection, permit: Permit, kind: str, rows: Iterator[Member]
 ) -> Iterator[Member]:
     """The members of each area; one on a border belongs to the first of both."""
     areas = []

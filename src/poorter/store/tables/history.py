@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from contextlib import closing
 from itertools import groupby, islice
 from operator import itemgetter
+from typing import Any
 
-import apsw
 import msgspec
 import numpy as np
 
@@ -25,7 +25,7 @@ from poorter.gate.permit import Permit, TypeRule
 from poorter.store.contract import Bucket
 from poorter.store.history.hours import Sums, summed, sums_of
 from poorter.store.history.rows import Ints, Row, make_rows
-from poorter.store.sqlite.manifest import (
+from poorter.store.tables.manifest import (
     AFTER_ALL_US,
     BEFORE_ALL_US,
     Files,
@@ -34,6 +34,7 @@ from poorter.store.sqlite.manifest import (
     out_of,
     segments,
 )
+from poorter.store.tables.port import Connection
 
 _decode = msgspec.json.Decoder().decode
 _moment = itemgetter(1)
@@ -46,7 +47,7 @@ _LATEST = (
 
 
 def history(
-    connection: apsw.Connection, files: Files, permit: Permit, query: HistoryQuery, now_us: int
+    connection: Connection, files: Files, permit: Permit, query: HistoryQuery, now_us: int
 ) -> list[Observation]:
     """Observations by attribute, then event time; at most `query.limit` in all."""
     rule, instances = _instances(connection, permit, query)
@@ -62,7 +63,7 @@ def history(
 
 
 def observations(
-    connection: apsw.Connection,
+    connection: Connection,
     files: Files,
     query: HistoryQuery,
     rule: TypeRule,
@@ -79,7 +80,7 @@ def observations(
 
 
 def aggregate(
-    connection: apsw.Connection,
+    connection: Connection,
     files: Files,
     permit: Permit,
     query: HistoryQuery,
@@ -121,7 +122,7 @@ def bounds(
 
 
 def sums_between(
-    connection: apsw.Connection,
+    connection: Connection,
     files: Files,
     instances: Ints,
     from_us: int,
@@ -130,15 +131,16 @@ def sums_between(
 ) -> Sums:
     """Sums by instance (sorted) and bucket of `width_us`, over rows and segments."""
     compacted_us = compacted_until_us(connection)
-    ids = msgspec.json.encode(instances.tolist()).decode()
+    dialect = connection.dialect
+    ids = dialect.many(instances.tolist())
     parts = [_recent(connection, ids, max(from_us, compacted_us), until_us, width_us)]
     until_us = min(until_us, compacted_us)
     if from_us < until_us:
         from poorter.store.history.scan import sums_in
 
-        found = connection.execute(
-            f"{_ROWS}FROM json_each(?) e CROSS JOIN history h ON h.attribute = e.value "
-            "AND h.observed_us >= ? AND h.observed_us < ?",
+        found = connection.words(
+            f"{_ROWS}FROM {dialect.numbers.format('?', 'e')} {dialect.then} history h "
+            "ON h.attribute = e.value AND h.observed_us >= ? AND h.observed_us < ?",
             (ids, from_us, until_us),
         )
         late = make_rows(list(found))
@@ -161,17 +163,17 @@ def sums_between(
     return summed(parts)
 
 
-def _recent(
-    connection: apsw.Connection, ids: str, from_us: int, until_us: int, width_us: int
-) -> Sums:
+def _recent(connection: Connection, ids: Any, from_us: int, until_us: int, width_us: int) -> Sums:
     """Of what is in rows only."""
+    dialect = connection.dialect
+    number = dialect.number
     rows = list(
         connection.execute(
             "SELECT h.attribute, (h.observed_us - ((h.observed_us % ?2) + ?2) % ?2) / ?2 AS start,"
-            " count(*), sum(h.value), min(h.value), max(h.value) FROM json_each(?1) e "
-            "CROSS JOIN history h ON h.attribute = e.value AND h.observed_us >= ?3 "
-            "AND h.observed_us < ?4 WHERE h.quality < 3 AND typeof(h.value) IN ('integer', 'real')"
-            f"{_LATEST} GROUP BY 1, 2",
+            f" count(*), sum({number}), min({number}), max({number}) "
+            f"FROM {dialect.numbers.format('?1', 'e')} {dialect.then} history h "
+            "ON h.attribute = e.value AND h.observed_us >= ?3 AND h.observed_us < ?4 "
+            f"WHERE h.quality < 3 AND {dialect.is_number}{_LATEST} GROUP BY 1, 2",
             (ids, width_us, from_us, until_us),
         )
     )
@@ -188,7 +190,7 @@ def _recent(
 
 
 def _instances(
-    connection: apsw.Connection, permit: Permit, query: HistoryQuery
+    connection: Connection, permit: Permit, query: HistoryQuery
 ) -> tuple[TypeRule, list[tuple[int, str, str]]]:
     rows = list(connection.execute("SELECT id, types FROM entity WHERE urn = ?", (query.urn,)))
     rule = permit.rule_of(tuple(rows[0][1].split(" "))) if rows else None
@@ -210,7 +212,7 @@ def _instances(
 
 
 def words(
-    connection: apsw.Connection,
+    connection: Connection,
     files: Files,
     instance: int,
     query: HistoryQuery,
@@ -222,12 +224,12 @@ def words(
     from_us, until_us = bounds(query.from_us, query.until_us, rule, now_us)
     older = compacted_rows(connection, files, instance, from_us, until_us, newest)
     order = "h.observed_us DESC, h.sequence DESC" if newest else "h.observed_us, h.sequence"
-    with closing(connection.cursor()) as cursor:
-        recent: Iterator[Row] = cursor.execute(
-            f"{_ROWS}FROM history h WHERE h.attribute = ? AND h.observed_us >= ? "
-            f"AND h.observed_us < ? ORDER BY {order}",
-            (instance, from_us, until_us),
-        )
+    said: Any = connection.words(
+        f"{_ROWS}FROM history h WHERE h.attribute = ? AND h.observed_us >= ? "
+        f"AND h.observed_us < ? ORDER BY {order}",
+        (instance, from_us, until_us),
+    )
+    with closing(said) as recent:
         merged = heapq.merge(recent, older, key=_word, reverse=newest)
         if query.corrections:
             yield from merged

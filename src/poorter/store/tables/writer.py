@@ -18,7 +18,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-import apsw
 import msgspec
 
 from poorter.city.clock import CommittedClock
@@ -36,17 +35,16 @@ from poorter.store.contract import (
     ObserveResult,
     StoredEntity,
 )
-from poorter.store.sqlite.apply import Applier
-from poorter.store.sqlite.expiring import Expiry
-from poorter.store.sqlite.images import Images
-from poorter.store.sqlite.manifest import Files
-from poorter.store.sqlite.recent import AllWritten, Recent
+from poorter.store.tables.apply import Applier
+from poorter.store.tables.expiring import Expiry
+from poorter.store.tables.images import Images
+from poorter.store.tables.manifest import Files
+from poorter.store.tables.port import Connection
+from poorter.store.tables.recent import AllWritten, Recent
 
 Listener = Callable[[Sequence[Event]], None]
 Answer = Committed | CityError
 NEAR_WEIGHT_MAX = 200
-#: what SQLite says of a row that cannot be
-_REFUSALS = (apsw.ConstraintError, apsw.TooBigError)
 _WRITING = frozenset(("write", "command", "decide", "administer"))
 
 
@@ -97,20 +95,26 @@ class Writer:
 
     def __init__(
         self,
-        connection: apsw.Connection,
+        connection: Connection,
         files: Files,
         clock: CommittedClock,
         recent: Recent,
         expiry: Expiry,
+        near_weight_max: int = NEAR_WEIGHT_MAX,
     ) -> None:
+        """`near_weight_max`: 0 where the engine is across a wire: the loop would wait for it."""
         self._connection = connection
+        self._refusals: tuple[type[Exception], ...] = (CityError, *connection.dialect.refusals)
+        self._try_again: tuple[type[Exception], ...] = (_Refused, *connection.dialect.refusals)
+        self._failures = connection.dialect.failures
+        self._near_weight_max = near_weight_max
         self._run = connection.execute
         self._clock = clock
         self._recent = recent
         self._expiry = expiry
         self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._applied: queue.SimpleQueue[_Group | None] = queue.SimpleQueue()
-        self._closed = False
+        self._closed = self._stale = False
         self._lock = threading.Lock()  # from a group's first statement to its commit
         self._thread_waits = False
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -150,7 +154,7 @@ class Writer:
             return False
         if self._loop is None or self._loop.is_closed():
             self._loop = job.loop
-        return job.loop is self._loop and _weight(job.change) <= NEAR_WEIGHT_MAX
+        return job.loop is self._loop and _weight(job.change) <= self._near_weight_max
 
     def _write_near(self) -> None:
         """The loop's turn: all that came since, as one group. Never waits: while a group is under
@@ -231,20 +235,23 @@ class Writer:
         try:
             try:
                 self._apply_all(group, apart=False)
-            except (_Refused, *_REFUSALS):
+            except self._try_again:
                 self._roll_back()
                 self.sequence = group.before
                 group = _Group(jobs, group.now_us, group.before)
                 self._apply_all(group, apart=True)
             self._write_events(group.events)
             group.written = self._applier.rows.written
-        except apsw.Error as wrong:
+        except self._failures as wrong:
             self._fail(group, wrong)
             return None
         return group
 
     def _apply_all(self, group: _Group, *, apart: bool) -> None:
-        list(self._run("BEGIN IMMEDIATE"))
+        self._connection.begin()
+        if self._stale:
+            self._applier.forget()
+            self._stale = False
         self.images.end_group()
         self._applier.rows.begin()
         if self._expiry.next_us <= group.now_us:
@@ -256,8 +263,8 @@ class Writer:
 
     def _commit(self, group: _Group) -> None:
         try:
-            list(self._run("COMMIT"))
-        except apsw.Error as wrong:
+            self._connection.commit()
+        except self._failures as wrong:
             self._fail(group, wrong)
             return
         self._clock.committed(group.now_us)
@@ -272,10 +279,10 @@ class Writer:
             for watching in tuple(self.images.watching):
                 watching.listener(group.changed)
 
-    def _fail(self, group: _Group, wrong: apsw.Error) -> None:
+    def _fail(self, group: _Group, wrong: Exception) -> None:
         self._roll_back()
         self.sequence = group.before
-        refused = Unavailable(_words(wrong))
+        refused = Unavailable(self._connection.dialect.describe(wrong))
         _answer([(job, refused) for job in group.jobs])
 
     def _apply(self, job: Job, group: _Group, apart: bool) -> Answer:
@@ -295,7 +302,7 @@ class Writer:
                 self._remember(change.idempotency_key, results, sequence, now_us)
             if apart:
                 self._applier.flush()
-        except (CityError, *_REFUSALS) as wrong:
+        except self._refusals as wrong:
             if not apart:
                 raise _Refused from wrong
             list(self._run("ROLLBACK TO change"))
@@ -359,26 +366,14 @@ class Writer:
         )
 
     def _roll_back(self) -> None:
-        if self._connection.in_transaction:
-            try:
-                list(self._run("ROLLBACK"))
-            except apsw.Error:
-                self._connection.interrupt()
-        self._applier.forget()
+        self._connection.roll_back()
+        self._stale = True  # what is known is looked up again when the engine is there again
 
 
 def _from_list(result: Any) -> Any:
     if isinstance(result, dict):
         return ObserveResult(**result)
     return tuple(map(_from_list, result)) if isinstance(result, list) else result
-
-
-def _words(wrong: apsw.Error) -> str:
-    if isinstance(wrong, apsw.FullError):
-        return "the disk is full; nothing was written"
-    if isinstance(wrong, apsw.IOError):
-        return "the disk did not take the write; nothing was written"
-    return f"the store cannot write now: {type(wrong).__name__}"
 
 
 def _weight(change: Change) -> int:

@@ -11,22 +11,21 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-import apsw
 import msgspec
 
 from poorter.city.entity import Attribute
 from poorter.city.errors import Denied, Invalid
 from poorter.gate.permit import Permit, TypeRule
 from poorter.store import contract as c
-from poorter.store.sqlite.compacted import Compacted, Words
-from poorter.store.sqlite.entities import Entities, Outbox, history_value
-from poorter.store.sqlite.manifest import BEFORE_ALL_US
-from poorter.store.sqlite.rows import Rows
+from poorter.store.tables.compacted import Compacted, Words
+from poorter.store.tables.entities import Entities, Outbox, history_value
+from poorter.store.tables.manifest import BEFORE_ALL_US
+from poorter.store.tables.port import Connection
+from poorter.store.tables.rows import Rows
 
 _CACHE_MAX = 500_000
 BAD = 3
 _LEAST, _MOST = -(2**63), 2**63 - 1  # whole numbers that SQLite keeps as they are
-_INSERT = "INSERT INTO history VALUES (?, ?, ?, ?, ?, ?)"
 
 
 @dataclass(slots=True)
@@ -50,14 +49,15 @@ class Readings:
 
     def __init__(
         self,
-        connection: apsw.Connection,
+        connection: Connection,
         rows: Rows,
         entities: Entities,
         compacted: Compacted,
         outbox: Outbox,
     ) -> None:
         self._run = connection.execute
-        self._run_many = connection.executemany
+        self._add_words = connection.add_words
+        self._words = connection.words
         self._rows = rows
         self._entities = entities
         self._compacted = compacted
@@ -87,7 +87,7 @@ class Readings:
             known = earlier.get((instance.row, moment_us), []) if earlier else []
             if moment_us <= instance.newest_us or known:
                 if rows:
-                    self._run_many(_INSERT, rows)
+                    self._add_words(rows)
                     rows = []
                 known = self._known(instance.row, moment_us) + known
                 # a version that was corrected since is known too: a file loaded twice adds nothing
@@ -108,7 +108,7 @@ class Readings:
                     changed.append(instance)
                 instance.pending = reading
         if rows:
-            self._run_many(_INSERT, rows)
+            self._add_words(rows)
         self._write_state(op, changed, now_us)
         new = len(op.readings) - corrections - duplicates
         if op.one_event and op.readings and new + corrections:
@@ -165,7 +165,7 @@ class Readings:
     def _known(self, row: int, moment_us: int) -> list[tuple[int, Any]]:
         """What was said of this moment, the latest word first."""
         self._entities.flush()
-        found = self._run(
+        found = self._words(
             "SELECT sequence, value FROM history WHERE attribute = ? AND observed_us = ? "
             "ORDER BY sequence DESC",
             (row, moment_us),
