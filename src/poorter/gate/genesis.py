@@ -136,6 +136,7 @@ _DATASETS = (
                 "consent",
                 "guardian",
                 "erasure",
+                "erasure-request",
                 "legal-hold",
                 "opening",
                 "translation",

@@ -54,6 +54,26 @@ async def draft_person(running: Running, kind: Kind, given: Mapping[str, str], b
     return await put_draft(running, kind, fields, by)
 
 
+async def draft_requested(running: Running, request_id: str, by: str) -> Draft:
+    """Draft the erasure that a person asked for. Raises NotFound, Invalid when it waits for a
+    hold or was answered."""
+    request = running.people.requests.one(request_id)
+    if request.state != "received":
+        raise Invalid(Text("dit wacht of is beantwoord", "this waits, or was answered"))
+    fields = {
+        "why": f"GDPR 17, {request_id}",
+        "wall": request.wall,
+        "subject": request.subject,
+    }
+    return await put_draft(running, "erasure", fields, by)
+
+
+async def refuse_requested(running: Running, request_id: str, answer: str, by: str) -> None:
+    """The law keeps it, for the reasons given. Raises Denied, NotFound, Conflict, Invalid."""
+    check_officer(running, by)
+    await running.people.requests.refuse(request_id, answer, by)
+
+
 async def approve_person(running: Running, draft_id: str, by: str) -> Done:
     """The second approval: done with it. Raises as `draft_to_approve`, and what is done raises."""
     draft = draft_to_approve(running, draft_id, KINDS, by)

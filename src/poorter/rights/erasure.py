@@ -28,6 +28,8 @@ from poorter.gate.policy import Policy
 from poorter.ledger.leaf import make_line
 from poorter.rights.consents import OWN
 from poorter.rights.record import KIND as CONSENT
+from poorter.rights.requests import KIND as REQUEST
+from poorter.rights.requests import settled
 from poorter.store.contract import (
     AppendLeaf,
     Change,
@@ -73,7 +75,8 @@ class Erasing:
         now_us = self._clock.now_us()
         if self._held(subject):
             doc = {"wall": wall, "by": by, "why": why.strip()[:1000], "at_us": now_us}
-            await self._write(subject, "erasure asked", PutRecord(ASKED, subject, doc))
+            told = settled(self._records(REQUEST, {"subject": subject}), "held", now_us)
+            await self._write(subject, "erasure asked", PutRecord(ASKED, subject, doc), *told)
             self.restrict()
             return Erased(0, waits=True)
         return Erased(await self._erase(subject, wall, by))
@@ -95,7 +98,9 @@ class Erasing:
             await self._store.commit_async(uses, Change(tuple(answers)))
         for purpose in self._gate.policy.purposes:
             self._store.rows.rights.drop(subject, purpose)
-        await self._write(subject, "erased", payload=by.encode())
+        requests = self._records(REQUEST, {"subject": subject})
+        told = settled(requests, "erased", self._clock.now_us())
+        await self._write(subject, "erased", *told, payload=by.encode())
         self._store.scrub(self._permit("read"))
         return len(kept)
 

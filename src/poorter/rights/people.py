@@ -16,6 +16,7 @@ from poorter.rights.erasure import Erasing
 from poorter.rights.guardians import Guardians
 from poorter.rights.opening import NoticeName, Openings
 from poorter.rights.releases import Releases
+from poorter.rights.requests import Requests
 from poorter.store.recording import Recorder
 from poorter.store.walls.store import WalledStore
 
@@ -29,6 +30,7 @@ class People:
     erasing: Erasing
     openings: Openings
     releases: Releases
+    requests: Requests
 
     def load(self) -> None:
         """Take what stands from the store."""
@@ -66,6 +68,7 @@ def make_people(
         Erasing(store, gate, clock),
         Openings(store, gate, clock, notice_name),
         Releases(store, gate, clock, recorder),
+        Requests(store, gate, clock),
     )
     if gate.allows(OWN, RUN, "read"):
         people.load()

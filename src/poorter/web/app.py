@@ -63,6 +63,7 @@ TABLE: tuple[tuple[str, tuple[str, ...], Handler], ...] = (
     ("objection", ("GET", "POST"), contest.follow),
     ("receipt", ("GET", "POST"), contest.receipt),
     ("my/uses", ("GET",), looking.uses),
+    ("my/erasure", ("GET", "POST"), choosing.erasure),
     ("my/uses/evidence", ("GET",), looking.evidence),
     ("verify", ("GET",), looking.verify),
     ("control", ("GET",), control.room),

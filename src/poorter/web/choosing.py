@@ -104,6 +104,26 @@ def _end_of(text: str) -> int | None:
     return int(day.timestamp()) * 1_000_000 + DAY_US
 
 
+async def erasure(visit: Visit) -> Response:
+    """Ask to be erased behind a wall, and how that stands."""
+    running = visit.running
+    if visit.request.method == "POST":
+        visit.known(CONSENTS)
+        _, fields = await visit.resident_form()
+        chosen = fields.get("for", "")
+        person = _person(visit, chosen)
+        await running.people.requests.ask(person, fields.get("wall", ""), fields.get("why", ""))
+    else:
+        chosen = visit.request.query_params.get("for", "")
+        person = _person(visit, chosen)
+    return visit.render(
+        "erasure.html",
+        places=running.people.requests.places(person, running.people.erasing.held()),
+        chosen=chosen,
+        children=running.people.guardians.children(visit.known(CONSENTS).subject),
+    )
+
+
 async def receipt(visit: Visit) -> Response:
     """Whether a receipt of a choice is really the city's."""
     found, wrong, text = None, "", ""

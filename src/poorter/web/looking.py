@@ -22,6 +22,7 @@ from poorter.offices.inspecting import (
 )
 from poorter.offices.looked import Looked, looked, subjects_of
 from poorter.offices.record import check_officer
+from poorter.rights.consents import Standing
 from poorter.web.page import HEADERS, Visit
 
 PAGE = 50
@@ -42,7 +43,22 @@ def _uses(visit: Visit, found: Looked, case: object) -> Response:
     number = int(text) if text.isascii() and text.isdecimal() and len(text) < 6 else 1
     page = min(max(number, 1), pages)
     looks = found.looks[(page - 1) * PAGE : page * PAGE]
-    return visit.render("uses.html", found=found, looks=looks, page=page, pages=pages, case=case)
+    return visit.render(
+        "uses.html",
+        found=found,
+        looks=looks,
+        page=page,
+        pages=pages,
+        case=case,
+        stands={} if case is not None else _stands(visit),
+    )
+
+
+def _stands(visit: Visit) -> dict[str, Standing]:
+    """What whoever is logged in can say of each purpose, and said."""
+    person = visit.running.people.guardians.person(visit.known(MY_DATA).subject)
+    standings = visit.running.people.consents.standings(person)
+    return {one.purpose.id: one for one in standings}
 
 
 async def evidence(visit: Visit) -> Response:

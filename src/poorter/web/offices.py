@@ -175,6 +175,11 @@ async def persons(visit: Visit) -> Response:
     elif act == "draft":
         kind: Any = fields.get("kind", "")
         await one_person.draft_person(visit.running, kind, fields, by)
+    elif act == "take":
+        await one_person.draft_requested(visit.running, fields.get("id", ""), by)
+    elif act == "refuse":
+        answer = fields.get("answer", "")
+        await one_person.refuse_requested(visit.running, fields.get("id", ""), answer, by)
     elif act == "release":
         number, wall = fields.get("number", ""), fields.get("wall", "")
         done = await one_person.release_hold(visit.running, number, wall, by)
@@ -189,6 +194,7 @@ def _persons(visit: Visit, done: one_person.Done | None) -> Response:
     return visit.render(
         "persons.html",
         drafts=one_person.waiting(visit.running),
+        requests=visit.running.people.requests.open(),
         walls=one_person.walls(visit.running),
         purposes=touching,
         done=done,
