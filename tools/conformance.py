@@ -15,7 +15,7 @@ from poorter.city.clock import SystemClock
 from poorter.city.text import Text
 from poorter.config import read_config
 from poorter.founding import found_city
-from poorter.gate.policy import Dataset, Grant
+from poorter.gate.policy import Dataset, Grant, Processor
 from poorter.running import open_city
 
 OFFICERS = ("first-officer", "second-officer")
@@ -43,11 +43,15 @@ async def found(folder: Path, settings: dict[str, object]) -> None:
         "-",
         {"*": ()},
     )
+    anywhere = Processor("public@*", Text("Iedereen, in een tenant", "Everybody, in a tenant"), "-")
     grants = [
-        Grant(dataset, "public", "open-data", dataset, ("read", "write"), OFFICERS)
+        Grant(f"{who}-{dataset}", who, "open-data", dataset, ("read", "write"), OFFICERS)
+        for who in ("public", anywhere.id)
         for dataset in ("suite", "sources")
     ]
-    await running.registry.put([everything, *grants], OFFICERS[0], "for a conformance suite")
+    await running.registry.put(
+        [everything, anywhere, *grants], OFFICERS[0], "for a conformance suite"
+    )
     running.close()
 
 

@@ -16,7 +16,7 @@ from poorter.gate.genesis import HISTORY, RUN
 from poorter.gate.lawful import reads_behind
 from poorter.gate.permit import Permit
 from poorter.running import Running
-from poorter.store.contract import AppendLeaf, Change, DeleteRecord, Put, PutRecord
+from poorter.store.contract import AppendLeaf, Change, DeleteRecord, Put, PutRecord, Store
 from poorter.store.history.report import Round
 from poorter.store.paging import every_record
 from poorter.systems.shape import Indicator, Job, System
@@ -110,9 +110,10 @@ async def record_uses(running: Running) -> None:
 
 async def let_expire(running: Running) -> None:
     """What has expired is taken out, and told of, also while nobody writes: any commit does it."""
-    if running.store.expires_next_us() <= running.store.clock.now_us():
-        permit = running.gate.permit("internal:ngsi-ld", RUN, "administer")
-        await running.store.commit_async(permit, Change(()))
+    for store in running.stores:
+        if store.expires_next_us() <= store.clock.now_us():
+            permit = running.gate.permit("internal:ngsi-ld", RUN, "administer")
+            await store.commit_async(permit, Change(()))
 
 
 async def erase_lines(running: Running) -> None:
@@ -168,15 +169,20 @@ async def note_used(running: Running) -> None:
 
 
 async def compact(running: Running) -> Round:
-    """History of before the recent hours goes into columns. Where others changed the same history
-    meanwhile it stays in rows until the next time."""
+    """History of before the recent hours goes into columns; what came of the city's own."""
+    own, *_ = [await _compacted(running, store) for store in running.stores]
+    return own
+
+
+async def _compacted(running: Running, store: Store) -> Round:
+    """Where others changed the same history meanwhile it stays in rows until the next time."""
     until_us = running.clock.now_us() - running.config.history_recent_hours * HOUR_US
 
     def permit() -> Permit:
         return running.gate.permit(HISTORY, RUN, "administer")
 
     try:
-        return await asyncio.to_thread(running.store.compact, permit(), until_us, False, permit)
+        return await asyncio.to_thread(store.compact, permit(), until_us, False, permit)
     except Conflict as meanwhile:
         log.info("compaction goes on next time: %s", meanwhile)
         return Round()

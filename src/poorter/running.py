@@ -42,6 +42,7 @@ from poorter.rights.people import People, make_people
 from poorter.standards.http.outgoing import Outgoing
 from poorter.standards.ngsild.sources.federation import Federation
 from poorter.standards.ngsild.subscriptions.engine import Engine
+from poorter.standards.ngsild.tenants import Tenants
 from poorter.standards.oidc.client import RelyingParty
 from poorter.standards.oidc.provider import Provider
 from poorter.standards.openid4vp.status import Statuses
@@ -63,6 +64,7 @@ from poorter.systems.shape import System
 log = logging.getLogger(__name__)
 
 LEDGER_FOLDER = "ledger"
+TENANTS_FOLDER = "tenants"
 MODELS_FOLDER = "models"
 
 
@@ -99,6 +101,7 @@ class Running:
     connections: Connections | None = None  # once it is served
     job_failures: dict[str, int] = field(default_factory=dict)  # in a row, by job
     federation: Federation | None = None  # with other sources, likewise
+    tenants: Tenants | None = None  # likewise
     brought: Forward = field(default_factory=Forward)  # what this start added to the policy
 
     def city(self, processor: str, purpose: str) -> LocalCity:
@@ -126,6 +129,12 @@ class Running:
             return self.config.ledger_trust.read_text("utf-8")
         ring = [e.public() for e in read_ring(self.config.paths_keys) if e.use == "ledger"]
         return "\n".join([*log_lines(ring), "quorum none", ""])
+
+    @property
+    def stores(self) -> tuple[Store, ...]:
+        """The city's own, and those of tenants that are open."""
+        tenants = self.tenants.open if self.tenants is not None else ()
+        return (self.store, *(tenant.store for tenant in tenants))
 
     def city_of(self, system: System) -> LocalCity:
         """The handle that a system works with."""

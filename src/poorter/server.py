@@ -30,7 +30,7 @@ from poorter.jobs import Jobs
 from poorter.offices.desk import session_of
 from poorter.offices.devices import devices
 from poorter.offices.looked import purpose_at, subjects_of
-from poorter.running import Running, open_city
+from poorter.running import TENANTS_FOLDER, Running, open_city
 from poorter.standards.http.asgi import Receive, Scope, Send
 from poorter.standards.http.asking import Asking
 from poorter.standards.ldv import reading as ldv
@@ -40,9 +40,12 @@ from poorter.standards.ngsild.face import Face
 from poorter.standards.ngsild.sources.federation import Federation, alias_of
 from poorter.standards.ngsild.subscriptions.engine import Engine
 from poorter.standards.ngsild.subscriptions.sending import Sender
+from poorter.standards.ngsild.tenants import TenantContexts, TenantFace, Tenants, alias_in
 from poorter.standards.operations import app as operations
 from poorter.standards.operations import handle
 from poorter.standards.proofs import app as proofs
+from poorter.store.contract import Store
+from poorter.store.sqlite import open_store
 from poorter.telemetry import metrics
 from poorter.telemetry.metrics import Metrics
 from poorter.telemetry.tally import Tally
@@ -85,7 +88,13 @@ def make_app(running: Running) -> ASGIApp:
     running.engine = face.engine
     face.federation = federate(running, contexts)
     running.federation = face.federation
-    context = ngsild.NgsiLd(face)
+    running.tenants = Tenants(
+        config.paths_data / TENANTS_FOLDER,
+        face,
+        lambda folder: open_store(folder, running.clock),
+        partial(furnish, running),
+    )
+    context = ngsild.NgsiLd(face, running.tenants)
     acts = operations.Operations(
         running.systems,
         running.city_of,
@@ -153,20 +162,34 @@ def _routed(faces: tuple[tuple[str, ASGIApp, Tally], ...], pages: ASGIApp, other
     return app
 
 
-def federate(running: Running, contexts: Contexts) -> Federation:
-    """What this city knows of others, and its name among them."""
+def federate(
+    running: Running, contexts: Contexts, store: Store | None = None, tenant: str = ""
+) -> Federation:
+    """What this city, or a tenant in it, knows of others, and its name among them."""
     key = load_key(running.config.paths_keys, "ledger").public()
+    alias = alias_of(running.config.city_id, key.ed25519)
     return Federation(
-        running.store,
+        store or running.store,
         running.gate,
         running.clock,
         contexts,
         running.outgoing,
-        alias_of(running.config.city_id, key.ed25519),
+        alias_in(alias, tenant) if tenant else alias,
         running.pepper,
         running.config.federation_strict,
         running.config.federation_split_entities,
     )
+
+
+def furnish(running: Running, face: TenantFace, store: Store) -> Face:
+    """The face of a tenant over its own store: own subscriptions, sources, contexts and maps."""
+    face.store = store
+    face.contexts = contexts = TenantContexts(face.contexts, store)
+    sender = Sender(running.outgoing)
+    face.engine = Engine(store, running.gate, running.recorder, running.clock, contexts, sender)
+    face.federation = federate(running, contexts, store, face.tenant)
+    face.engine.headers = face.federation.watching.headers = {"NGSILD-Tenant": face.tenant}
+    return face
 
 
 async def _other(scope: Scope, receive: Receive, send: Send) -> None:
@@ -208,6 +231,8 @@ async def serve(
             await running.engine.start()
         if running.federation is not None:
             await running.federation.start()
+        if running.tenants is not None:
+            tasks.append(asyncio.create_task(running.tenants.start(), name="tenants"))
         serving = asyncio.create_task(server.serve(), name="http")
         _stop_on_signals(server)
         if ready is not None:
@@ -221,6 +246,8 @@ async def serve(
         await asyncio.gather(*tasks, return_exceptions=True)
         if running.engine is not None:
             await running.engine.stop()
+        if running.tenants is not None:
+            await running.tenants.stop()
         if running.connections is not None:
             await running.connections.stop()
         if running.federation is not None:

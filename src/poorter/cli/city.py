@@ -14,7 +14,8 @@ from poorter.city.errors import Invalid
 from poorter.config import Config, read_config
 from poorter.founding import found_city
 from poorter.gate.genesis import RUN
-from poorter.running import LEDGER_FOLDER, Running, open_city
+from poorter.running import LEDGER_FOLDER, TENANTS_FOLDER, Running, open_city
+from poorter.store.sqlite import open_store
 from poorter.telemetry.logs import set_up
 
 
@@ -84,6 +85,12 @@ def backup(arguments: argparse.Namespace) -> int:
             running.sequencer.step()
             permit = running.gate.permit("internal:backup", RUN, "read")
             await asyncio.to_thread(running.store.backup, permit, str(arguments.target))
+            for folder in sorted((config.paths_data / TENANTS_FOLDER).glob("*")):
+                tenant = open_store(folder, running.clock)
+                permit = running.gate.permit("internal:backup", RUN, "read")
+                copied = arguments.target / TENANTS_FOLDER / folder.name
+                await asyncio.to_thread(tenant.backup, permit, str(copied))
+                tenant.close()
             shutil.copytree(
                 config.paths_data / LEDGER_FOLDER,
                 arguments.target / LEDGER_FOLDER,

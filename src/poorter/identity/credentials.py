@@ -16,7 +16,7 @@ from typing import Any
 
 from poorter.city.errors import Unauthenticated
 from poorter.city.ids import mint
-from poorter.identity.caller import Caller
+from poorter.identity.caller import IN_TENANT, Caller
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,9 @@ class Credentials:
     def replace(self, credentials: Iterable[Credential]) -> None:
         """Exactly these from now on: a revoked key is gone with this call."""
         self._by_digest = {
-            c.digest: (Caller(c.processor, c.purpose, c.id), c.until_us) for c in credentials
+            c.digest: (Caller(c.processor, c.purpose, c.id), c.until_us)
+            for c in credentials
+            if IN_TENANT not in c.processor  # that one is reached through its tenant only
         }
 
     def caller(self, key: str, now_us: int) -> Caller:

@@ -10,6 +10,7 @@ from poorter.city.errors import Conflict, Invalid, NotFound
 from poorter.city.ids import mint
 from poorter.city.text import Text
 from poorter.city.time import DAY_US
+from poorter.identity.caller import IN_TENANT
 from poorter.identity.certificates import read_certificate
 from poorter.identity.credentials import Credential, certificate_digest, new_credential
 from poorter.offices.record import all_records, reading, write
@@ -127,7 +128,7 @@ async def revoke_key(running: Running, key_id: str, by: str) -> None:
 
 def _check(running: Running, processor: str, purpose: str) -> None:
     policy = running.gate.policy
-    if processor.startswith(WITHOUT_KEY):
+    if processor.startswith(WITHOUT_KEY) or IN_TENANT in processor:
         raise Invalid(Text(f"{processor} krijgt geen sleutels", f"{processor} has no keys"))
     if processor not in policy.processors:
         raise NotFound(

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote
 
@@ -28,6 +29,7 @@ from poorter.standards.ngsild.sources.watching import REGISTRATIONS
 from poorter.standards.ngsild.subscriptions.routes import ENTITIES as SUBSCRIPTIONS
 from poorter.standards.ngsild.temporal import reading as evolution
 from poorter.standards.ngsild.temporal import writing as evolving
+from poorter.standards.ngsild.tenants import TENANT, Tenants
 
 PREFIX = "/ngsi-ld/v1/"
 Handler = Callable[..., Awaitable[Answer]]
@@ -135,6 +137,21 @@ SPREAD: dict[Handler, Handler] = {
 }
 
 
+#: what makes a tenant that is not there yet (5.5.10); a hosted @context is of a tenant as well
+MAKES_TENANTS: frozenset[Handler] = frozenset(
+    (
+        provision.create,
+        batch.create,
+        batch.upsert,
+        evolving.create,
+        SUBSCRIPTIONS.create,
+        sources.create,
+        REGISTRATIONS.create,
+        hosting.add,
+    )
+)
+
+
 def find(path: str, method: str) -> tuple[Handler, list[str]]:
     """The handler and its variable parts, unquoted. Raises NotFound, NoSuchMethod."""
     parts = path[len(PREFIX) :].rstrip("/").split("/")
@@ -159,8 +176,9 @@ def find(path: str, method: str) -> tuple[Handler, list[str]]:
 class NgsiLd:
     """The ASGI application under /ngsi-ld/v1/."""
 
-    def __init__(self, face: Face) -> None:
+    def __init__(self, face: Face, tenants: Tenants | None = None) -> None:
         self._face = face
+        self._tenants = tenants
 
     async def __call__(self, scope: Scope, receive: Receive, transmit: Send) -> None:
         """Answer one request; every error is a problem detail."""
@@ -172,17 +190,36 @@ class NgsiLd:
     async def _answer(self, request: Request) -> Answer:
         try:
             handler, variables = find(_raw_path(request.scope), request.method)
-            if request.header(b"ngsild-tenant") is not None:
-                # answered from the one city there is, it would mix what must stay apart
-                raise NoTenants("leave NGSILD-Tenant out: this city has no tenants")
-            federation = self._face.federation
-            if handler is consumption.query and mapping.asked_for(request):
-                handler = mapping.query
-            elif federation is not None and federation.registry.any:
-                handler = SPREAD.get(handler, handler)
-            return await handler(self._face, request, *variables)
+            if request.header(TENANT) is not None:
+                return await self._in_tenant(request, handler, variables)
+            return await _handled(self._face, request, handler, variables)
         except CityError as error:
             return problem_answer(error)
+
+    async def _in_tenant(self, request: Request, handler: Handler, variables: list[str]) -> Answer:
+        """The same over what the tenant has; the answer names it, whatever it is (5.5.10)."""
+        if self._tenants is None:
+            raise NoTenants("leave NGSILD-Tenant out: there are no tenants here")
+        name = self._tenants.name_of(request)
+        try:
+            face: Face
+            if handler is identity.source_identity:
+                face = self._tenants.named(name)
+            else:
+                face = await self._tenants.face(request, name, handler in MAKES_TENANTS)
+            answer = await _handled(face, request, handler, variables)
+        except CityError as error:
+            answer = problem_answer(error)
+        return replace(answer, headers=(*answer.headers, (TENANT, name.encode())))
+
+
+async def _handled(face: Face, request: Request, handler: Handler, variables: list[str]) -> Answer:
+    federation = face.federation
+    if handler is consumption.query and mapping.asked_for(request):
+        handler = mapping.query
+    elif federation is not None and federation.registry.any:
+        handler = SPREAD.get(handler, handler)
+    return await handler(face, request, *variables)
 
 
 def _raw_path(scope: Scope) -> str:

@@ -59,10 +59,16 @@ class Loop(SourceFailed):
 
 
 class NoTenants(Misplaced):
-    """A tenant is named, and there are none (4.14)."""
+    """A tenant is named where there are none (4.14)."""
 
     status = 501
     title = "There are no tenants here"
+
+
+class NoSuchTenant(NotFound):
+    """The tenant has not been made yet (5.5.10)."""
+
+    title = "There is no such tenant"
 
 
 class NoSuchForm(Misplaced):
@@ -99,6 +105,7 @@ _TYPES: tuple[tuple[type[CityError], str], ...] = (
     (Misplaced, "InvalidRequest"),
     (TooLarge, "BadRequestData"),
     (Invalid, "BadRequestData"),
+    (NoSuchTenant, "NonexistentTenant"),
     (NotFound, "ResourceNotFound"),
     (Clash, "Conflict"),
     (Conflict, "AlreadyExists"),

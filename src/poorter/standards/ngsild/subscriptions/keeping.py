@@ -56,6 +56,8 @@ class Keeping:
         self._delivery = Delivery(sender.send, self._bury, clock)
         self._tasks: list[asyncio.Task[None]] = []
         self._missing: list[Record] = []
+        #: beside its own in each message: the tenant that it is about (5.5.10)
+        self.headers: Mapping[str, str] = {}
 
     async def start(self) -> None:
         """Take the subscriptions from the store, then serve them."""
@@ -173,7 +175,7 @@ class Keeping:
         trace: Trace | None = None,
         more: Mapping[str, Any] | None = None,
     ) -> Made:
-        headers: dict[str, str] = {}
+        headers: dict[str, str] = {**self.headers}
         link = context_link(sub, self._urls.get(sub.id, ""))
         if link is not None:
             headers["Link"] = link
