@@ -399,14 +399,12 @@ def test_an_entity_map_keeps_pages_and_is_its_makers_own(tmp_path: Path) -> None
     asyncio.run(run())
 
 
-def test_a_tenant_is_refused_rather_than_mixed(tmp_path: Path) -> None:
+def test_the_tenant_of_a_source_is_passed_on_and_only_that(tmp_path: Path) -> None:
     async def run() -> None:
         with source() as there:
             async with hub(tmp_path) as (_, client):
                 refused = await client.get(f"{V1}/types", headers={"ngsild-tenant": "t"})
-                assert refused.status_code == 501
-                assert refused.json()["type"].endswith("/NoMultiTenantSupport")
-                # that of a source is passed on, and only that
+                assert refused.status_code == 403, "no grant in it"
                 await register(client, registration(there.url, tenant="theirs"))
                 await client.get(f"{V1}/entities/{LOT}")
                 assert there.asked[0][2]["NGSILD-Tenant"] == "theirs"
