@@ -3,6 +3,7 @@
 
 import math
 from collections import defaultdict
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -24,12 +25,19 @@ from poorter.store.contract import (
     SetAttributes,
     Store,
 )
+from poorter.store.series import InSeries, series_of
 
 URN = "urn:ngsi-ld:OffStreetParking:noord"
 T0 = 1_767_225_600_000_000
 
 
 def observe(store: Store, *readings: Reading, one_event: bool = False) -> ObserveResult:
+    return observe_all(store, readings, one_event)
+
+
+def observe_all(
+    store: Store, readings: Sequence[Reading], one_event: bool = False
+) -> ObserveResult:
     change = Change((Observe("OffStreetParking", readings, one_event),))
     result = store.commit(WRITE, change).result(10).results[0]
     assert isinstance(result, ObserveResult)
@@ -102,6 +110,29 @@ def test_state_written_without_a_moment_counts_from_its_writing(
     assert state(store) == 7
 
 
+def test_many_of_many_at_once_and_then_again_beside_others(store: Store) -> None:
+    """More than one statement holds, of some moments more than one word, kinds mixed."""
+
+    def readings(until: int) -> list[Reading]:
+        return [
+            Reading(f"{URN}:{one}", name, T0 + hour * HOUR_US, value, quality=quality)
+            for one in range(3)
+            for name, value, quality in (("free", 5, 0), ("air", 1.5, 1), ("note", "ok", 0))
+            for hour in range(until)
+        ]
+
+    assert observe_all(store, InSeries(series_of(readings(100)))) == ObserveResult(new=900)
+    changed = [r._replace(value=6) for r in readings(3) if r.name == "free"]
+    assert observe_all(store, InSeries(series_of(changed))) == ObserveResult(corrections=9)
+    whole = InSeries(series_of([*changed, *readings(110)]))
+    assert observe_all(store, whole) == ObserveResult(new=90, duplicates=909)
+    kept = store.history(READ, HistoryQuery(f"{URN}:1", names=("free",)))
+    assert [o.value for o in kept] == [6, 6, 6, *[5] * 107]
+    found = store.decode(store.entity(READ, f"{URN}:2")).get("air")
+    assert found is not None
+    assert (found.value, found.observed_at_us) == (1.5, T0 + 109 * HOUR_US)
+
+
 @pytest.mark.parametrize("value", [None, math.nan, math.inf])
 def test_nothing_is_no_reading(store: Store, value: object) -> None:
     with pytest.raises(Invalid, match="no reading"):
@@ -169,8 +200,10 @@ READINGS = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 3)), max_size=25
 @settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(data=READINGS, cut=st.integers(0, 25))
-def test_any_order_agrees_with_the_plain_rule(store: Store, data: list, cut: int) -> None:
+@given(data=READINGS, cut=st.integers(0, 25), as_series=st.booleans())
+def test_any_order_agrees_with_the_plain_rule(
+    store: Store, data: list, cut: int, as_series: bool
+) -> None:
     """Against the rule written out: same moment and value is nothing, other value a correction."""
     urn = f"urn:x:{len(store.types(READ))}-{id(data)}-{len(store.events(READ, 0, 1000))}-{cut}"
     words: dict[int, list[int]] = defaultdict(list)
@@ -188,7 +221,11 @@ def test_any_order_agrees_with_the_plain_rule(store: Store, data: list, cut: int
             known.append(value)
         expected = ObserveResult(new, corrected, same)
     readings = [Reading(urn, "free", T0 + h * HOUR_US, v) for h, v in data]
-    got = [observe(store, *part) for part in (readings[:cut], readings[cut:])]
+    parts = (readings[:cut], readings[cut:])
+    if as_series:
+        got = [observe_all(store, InSeries(series_of(part))) for part in parts]
+    else:
+        got = [observe_all(store, part) for part in parts]
     assert (
         ObserveResult(
             sum(r.new for r in got), sum(r.corrections for r in got), sum(r.duplicates for r in got)

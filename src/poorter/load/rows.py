@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 from urllib.parse import quote
 
@@ -58,7 +59,7 @@ def make_taker(map_: Map, now: Now, late_us: int | None = None) -> Taker:
     return _Long(map_.readings, now, late_us, comma).take
 
 
-class _Template:
+class Template:
     """Text with {columns}; in ids each value is percent-encoded, so any name makes a URI."""
 
     def __init__(self, text: str, encode: bool) -> None:
@@ -70,7 +71,11 @@ class _Template:
             raise Invalid(f"{text!r} names no {{column}}")
 
     def fill(self, row: Row) -> str:
-        values = tuple(row.get(column) for column in self.columns)
+        """The text with a row's values. Raises Invalid where one is empty or can't be printed."""
+        return self.fill_in(tuple([row.get(column) for column in self.columns]))
+
+    def fill_in(self, values: tuple[Any, ...]) -> str:
+        """The same, given the values of its columns."""
         known = self._cache.get(values) if self._encode else None
         if known is not None:
             return known
@@ -90,8 +95,9 @@ class _Template:
         return filled
 
 
-def _time_template(text: str) -> _Template:
-    return _Template(text if "{" in text else "{" + text + "}", encode=False)
+def time_template(text: str) -> Template:
+    """Of the moment: the name of a column, or a text with {columns}."""
+    return Template(text if "{" in text else "{" + text + "}", encode=False)
 
 
 class _Long:
@@ -99,8 +105,8 @@ class _Long:
 
     def __init__(self, map_: Readings, now: Now, late_us: int | None, comma: bool) -> None:
         self._comma = comma
-        self._id = _Template(map_.id, encode=True)
-        self._time = _time_template(map_.time)
+        self._id = Template(map_.id, encode=True)
+        self._time = time_template(map_.time)
         self._single = self._time.columns[0] if map_.time == self._time.columns[0] else None
         self._moments = Moments(map_.time_format, map_.time_zone, now, late_us)
         self._values = [(value, frozenset(value.missing)) for value in map_.values]
@@ -113,7 +119,7 @@ class _Long:
                 raise Invalid(f"{self._single} is empty")
             at_us = self._moments.read(raw, urn)
         except CityError as wrong:
-            return Taken([], None, 0, [_row_reject(line, row, wrong.detail)])
+            return Taken([], None, 0, [row_reject(line, row.values(), wrong.detail)])
         taken = Taken([], None, 0, [])
         for value, missing in self._values:
             cell = row.get(value.column)
@@ -131,7 +137,7 @@ class _Wide:
         self, map_: Readings, value: Value, now: Now, late_us: int | None, comma: bool
     ) -> None:
         self._comma = comma
-        self._time = _time_template(map_.time)
+        self._time = time_template(map_.time)
         self._moments = Moments(map_.time_format, map_.time_zone, now, late_us)
         self._id = map_.id
         self._value = value
@@ -144,7 +150,7 @@ class _Wide:
         try:
             at_us = self._moments.read(self._time.fill(row), "row")
         except CityError as wrong:
-            return Taken([], None, 0, [_row_reject(line, row, wrong.detail)])
+            return Taken([], None, 0, [row_reject(line, row.values(), wrong.detail)])
         taken = Taken([], None, 0, [])
         urns, missing, value, comma = self._urns, self._missing, self._value, self._comma
         for column, cell in row.items():
@@ -163,7 +169,7 @@ class _Wide:
     def _urn(self, column: str) -> str | None:
         if column in self._without or (self._only and column not in self._only):
             return None
-        return _Template(self._id, encode=True).fill({"column": column})
+        return Template(self._id, encode=True).fill({"column": column})
 
 
 def _take_cell(
@@ -177,16 +183,22 @@ def _take_cell(
     comma: bool,
 ) -> None:
     try:
-        number = read_value(cell, value.kind, comma)
-        if value.kind != "text":
-            if value.minimum is not None and number < value.minimum:
-                raise Invalid(f"under the minimum of {value.minimum:g}")
-            if value.maximum is not None and number > value.maximum:
-                raise Invalid(f"over the maximum of {value.maximum:g}")
+        number = take_value(cell, value, comma)
     except CityError as wrong:
         taken.rejects.append(Reject(line, column, str(cell)[:200], wrong.detail))
         return
     taken.readings.append(Reading(urn, value.attribute, at_us, number, None, 0, value.unit))
+
+
+def take_value(cell: Any, value: Value, comma: bool) -> Any:
+    """A cell as the map wants it. Raises Invalid, also outside the map's bounds."""
+    number = read_value(cell, value.kind, comma)
+    if value.kind != "text":
+        if value.minimum is not None and number < value.minimum:
+            raise Invalid(f"under the minimum of {value.minimum:g}")
+        if value.maximum is not None and number > value.maximum:
+            raise Invalid(f"over the maximum of {value.maximum:g}")
+    return number
 
 
 #: 1.234,5 where the comma is the decimal mark
@@ -239,8 +251,8 @@ class _Things:
     def __init__(self, map_: Things, now: Now, late_us: int | None, comma: bool) -> None:
         self._map = map_
         self._comma = comma
-        self._id = _Template(map_.id, encode=True)
-        self._time = _time_template(map_.time) if map_.time else None
+        self._id = Template(map_.id, encode=True)
+        self._time = time_template(map_.time) if map_.time else None
         self._moments = Moments(map_.time_format, map_.time_zone, now, late_us)
 
     def take(self, line: int, row: Row) -> Taken:
@@ -303,6 +315,6 @@ def _point(part: Part, row: Row, comma: bool) -> Attribute | None:
     return Attribute(part.attribute, geometry, "GeoProperty")
 
 
-def _row_reject(line: int, row: Row, reason: str) -> Reject:
-    cells: Iterable[str] = (str(cell) for cell in list(row.values())[:4])
-    return Reject(line, "(row)", ",".join(cells)[:200], reason)
+def row_reject(line: int, cells: Iterable[Any], reason: str) -> Reject:
+    """A whole row that is refused, by its first cells."""
+    return Reject(line, "(row)", ",".join(map(str, islice(cells, 4)))[:200], reason)

@@ -11,10 +11,11 @@ import csv
 import hashlib
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -26,10 +27,11 @@ from poorter.city.entity import Entity
 from poorter.city.errors import Invalid, NotFound
 from poorter.gate.permit import Permit
 from poorter.ledger.leaf import make_line
+from poorter.load.columns import make_block_taker
 from poorter.load.mapping import Map
-from poorter.load.rows import Reject, Row, Taken, make_taker
+from poorter.load.rows import Reject, Taken, make_taker
 from poorter.load.sameness import is_there
-from poorter.load.sources.opening import Numbered, open_rows
+from poorter.load.sources.opening import Opened, open_rows, open_table
 from poorter.store.contract import (
     AppendLeaf,
     Change,
@@ -42,6 +44,7 @@ from poorter.store.contract import (
     Reading,
     Store,
 )
+from poorter.store.series import InSeries, Series
 
 BATCH = 5000
 IN_FLIGHT = 4
@@ -72,11 +75,8 @@ class Totals:
 
 @dataclass(slots=True)
 class _Batch:
-    readings: list[Reading] = field(default_factory=list)
-    things: list[Entity] = field(default_factory=list)
-
-    def __len__(self) -> int:
-        return len(self.readings) + len(self.things)
+    readings: Sequence[Reading] = ()
+    things: Sequence[Entity] = ()
 
 
 class Load:
@@ -114,12 +114,14 @@ class Load:
             if kept <= _size(self._rejects_path):  # else its refusals would be lost: from the start
                 skip = known["rows"]
                 self.totals = Totals(**{**known, "resumed_at": skip})
+        as_table = self._map.source.format == "csv" and self._map.readings is not None
+        opening, batches = (open_table, self._blocks) if as_table else (open_rows, self._rows)
         with (
             _Rejects(self._rejects_path, kept if skip else None) as rejects,
-            open_rows(self._file, self._map) as opened,
+            opening(self._file, self._map) as opened,
         ):
             try:
-                self._batches(load_id, opened.rows, skip, rejects, opened)
+                batches(load_id, opened, skip, rejects)
             finally:
                 with suppress(Exception):
                     self._settle(0)  # the first error is the one to tell
@@ -128,57 +130,73 @@ class Load:
         self._finish(load_id)
         return self.totals
 
-    def _batches(
-        self,
-        load_id: str,
-        rows: Iterator[Numbered],
-        skip: int,
-        rejects: _Rejects,
-        opened: Any,
-    ) -> None:
+    def _blocks(self, load_id: str, opened: Opened, skip: int, rejects: _Rejects) -> None:
+        """A table of readings, many rows at a time."""
+        _, header = next(opened.rows)
+        self._check_columns(self._map.needs() - set(header), header)
+        taker = make_block_taker(self._map, header, self._clock.now_us)
+        size = max(1, BATCH // max(1, taker.width))
+        number, series = 0, list[Series]()
+        while records := list(islice(opened.rows, size)):
+            block = taker.take(records, max(0, skip - number))
+            number += len(records)
+            if number <= skip:
+                continue  # taken again for what it leaves: the hour that comes twice
+            self._count(number, block.missing, block.rejects, rejects)
+            series += block.series
+            readings = InSeries(series)
+            if 2 * len(readings) > BATCH:  # else the next rows go with them: few had a value
+                self._submit(load_id, _Batch(readings), rejects)
+                series = []
+                self._show(opened, number)
+        self._submit(load_id, _Batch(InSeries(series)), rejects)
+
+    def _rows(self, load_id: str, opened: Opened, skip: int, rejects: _Rejects) -> None:
         take = make_taker(self._map, self._clock.now_us)
-        batch = _Batch()
-        totals = self.totals
+        readings, things = list[Reading](), list[Entity]()
         unseen = set(self._map.needs())
-        for number, (line, row) in enumerate(rows, 1):
+        for number, (line, row) in enumerate(opened.rows, 1):
             if isinstance(row, str):
                 taken = Taken([], None, 0, [Reject(line, "(row)", "", row)])
             else:
                 if unseen:
                     unseen -= row.keys()
-                    self._check_columns(unseen, row)
+                    if self._map.source.format in WITH_HEADER:
+                        self._check_columns(unseen, row)
                 taken = take(line, row)
                 if taken.thing is not None:
                     taken = self._once(taken, taken.thing, number, line)
             if number <= skip:
                 continue  # taken again for what it leaves: the hour that comes twice, ids seen
-            totals.rows = number
-            totals.missing += taken.missing
-            if taken.rejects:
-                totals.rejects += len(taken.rejects)
-                rejects.write(taken.rejects)
-            if taken.readings:
-                batch.readings += taken.readings
-            elif taken.thing is not None:
-                self._keep_thing(batch, taken.thing)
-            if len(batch) >= BATCH:
-                totals.rejects_bytes = rejects.flush()
-                self._submit(load_id, batch)
-                batch = _Batch()
-                if self._progress is not None:
-                    self._progress(opened.read_bytes(), opened.total_bytes, number)
-        totals.rejects_bytes = rejects.flush()
-        if totals.rows and self._map.source.format not in WITH_HEADER:
-            totals.unseen = sorted(unseen)
-        if len(batch):
-            self._submit(load_id, batch)
+            self._count(number, taken.missing, taken.rejects, rejects)
+            readings += taken.readings
+            if taken.thing is not None:
+                self._keep_thing(things, taken.thing)
+            if len(readings) + len(things) >= BATCH:
+                self._submit(load_id, _Batch(readings, things), rejects)
+                readings, things = [], []
+                self._show(opened, number)
+        if self.totals.rows and self._map.source.format not in WITH_HEADER:
+            self.totals.unseen = sorted(unseen)
+        self._submit(load_id, _Batch(readings, things), rejects)
 
-    def _check_columns(self, unseen: set[str], row: Row) -> None:
+    def _count(self, number: int, missing: int, found: list[Reject], rejects: _Rejects) -> None:
+        self.totals.rows = number
+        self.totals.missing += missing
+        if found:
+            self.totals.rejects += len(found)
+            rejects.write(found)
+
+    def _show(self, opened: Opened, number: int) -> None:
+        if self._progress is not None:
+            self._progress(opened.read_bytes(), opened.total_bytes, number)
+
+    def _check_columns(self, unseen: Collection[str], columns: Iterable[str]) -> None:
         """A table has the same columns in each row: what the first one lacks is not there."""
-        if unseen and self._map.source.format in WITH_HEADER:
+        if unseen:
             raise Invalid(
                 f"{self._file.name} has no column {', '.join(sorted(unseen))}; "
-                f"it has {', '.join(row)}"[:1000]
+                f"it has {', '.join(columns)}"[:1000]
             )
 
     def _once(self, taken: Taken, thing: Entity, number: int, line: int) -> Taken:
@@ -189,13 +207,16 @@ class Load:
         reason = f"row {first} has this id already"
         return Taken([], None, 0, [Reject(line, "(id)", thing.urn, reason)])
 
-    def _keep_thing(self, batch: _Batch, thing: Entity) -> None:
+    def _keep_thing(self, things: list[Entity], thing: Entity) -> None:
         if is_there(self._store, self._permits("read"), thing):
             self.totals.things_same += 1
         else:
-            batch.things.append(thing)
+            things.append(thing)
 
-    def _submit(self, load_id: str, batch: _Batch) -> None:
+    def _submit(self, load_id: str, batch: _Batch, rejects: _Rejects) -> None:
+        self.totals.rejects_bytes = rejects.flush()
+        if not batch.readings and not batch.things:
+            return
         self._settle(IN_FLIGHT - 1)
         ops: list[Op] = []
         if batch.readings and self._map.readings is not None:

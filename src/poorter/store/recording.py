@@ -43,6 +43,7 @@ from poorter.store.contract import (
     Store,
     StoredEntity,
 )
+from poorter.store.series import urns_of
 from poorter.store.walls.subjects import SubjectOf, whose
 
 #: people whom one trace of a stream remembers before it is renewed early
@@ -232,7 +233,7 @@ class Recorder:
             elif isinstance(op, Observe):
                 rule = permit.rule(op.type)
                 if rule is not None and rule.personal:
-                    for one in dict.fromkeys(reading.urn for reading in op.readings):
+                    for one in urns_of(op.readings):
                         yield from self._observed(seeing, rule, one)
 
     def _subject(self, seeing: Permit, urn: str) -> str | None:

@@ -15,12 +15,12 @@ from typing import Any, BinaryIO
 
 from poorter.city.errors import Invalid, NotFound
 from poorter.load.mapping import Map
-from poorter.load.sources.separated import read_csv
+from poorter.load.sources.separated import read_csv, read_table
 from poorter.load.sources.structured import read_geojson, read_json
 from poorter.load.sources.tables import read_excel, read_geopackage
 from poorter.load.sources.xml import read_xml
 
-Numbered = tuple[int, "dict[str, Any] | str"]  # a text instead of a row says why it is refused
+Numbered = tuple[int, Any]  # a row, or its cells; a text instead of a row says why it is refused
 UNPACKED_BYTES_MAX = 64 * 1024**3
 
 
@@ -46,6 +46,21 @@ def open_rows(path: Path, map_: Map) -> Iterator[Opened]:
         "excel": read_excel,
         "geopackage": read_geopackage,
     }[map_.source.format]
+    with _opened(path, map_, reader) as opened:
+        yield opened
+
+
+@contextmanager
+def open_table(path: Path, map_: Map) -> Iterator[Opened]:
+    """The header of a CSV file and then the cells of each row, in its order. Raises the same."""
+    if not path.is_file():
+        raise NotFound(f"{path} is not there")
+    with _opened(path, map_, read_table) as opened:
+        yield opened
+
+
+@contextmanager
+def _opened(path: Path, map_: Map, reader: Callable[..., Iterator[Numbered]]) -> Iterator[Opened]:
     with path.open("rb") as raw:
         stream, total = _unpacked(path, raw, map_)
         position = _position(stream)

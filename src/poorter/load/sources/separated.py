@@ -23,6 +23,14 @@ def read_csv(path: Path, stream: BinaryIO, source: Source) -> Iterator[tuple[int
 
     Raises: Invalid for an empty file, one in another encoding, or a header that can't be used.
     """
+    records = read_table(path, stream, source)
+    _, header = next(records)
+    for line, cells in records:
+        yield line, cells if isinstance(cells, str) else dict(zip(header, cells, strict=True))
+
+
+def read_table(path: Path, stream: BinaryIO, source: Source) -> Iterator[tuple[int, Any]]:
+    """The header, then (line, cells) of each record, as many as the header has. The same else."""
     csv.field_size_limit(CELL_CHARS_MAX)
     encoding = _encoding(path, stream, source.encoding)
     wrapped = io.TextIOWrapper(stream, encoding=encoding, errors="surrogateescape", newline="")
@@ -74,6 +82,7 @@ def _records(path: Path, lines: _Lines, source: Source) -> Iterator[tuple[int, A
     reader = csv.reader(each, delimiter=source.separator)
     header = source.header or _header(path, reader)
     check_header(path, header)
+    yield 0, header
     width = len(header)
     while True:
         first, cut = lines.number + 1, lines.cut
@@ -95,7 +104,7 @@ def _records(path: Path, lines: _Lines, source: Source) -> Iterator[tuple[int, A
         elif not "".join(cells).isascii() and _has_surrogates(cells):
             yield first, "not UTF-8" if source.encoding == "utf-8" else f"not {source.encoding}"
         else:
-            yield first, dict(zip(header, cells, strict=True))
+            yield first, cells
 
 
 def _to(first: int, lines: _Lines) -> str:

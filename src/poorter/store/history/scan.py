@@ -7,20 +7,18 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
 from poorter.city.time import HOUR_US
 from poorter.store.history.hours import Sums, rebucketed, sums_of
 from poorter.store.history.plan import HOURS_SUFFIX, SUFFIX, Segment
-from poorter.store.history.read import NUMBERS, WORDS, Segments
+from poorter.store.history.read import NUMBERS, Segments
 from poorter.store.history.rows import Ints, Rows, among, joined
 
 Out: TypeAlias = Sequence[tuple[int, int, int]]  # (instance, from, until)
-_PAIRS_MAX = 4096
 
 
 def without(rows: Rows, out: Out) -> Rows:
@@ -63,29 +61,6 @@ def rows_between(
         kept = without(rows.take(slice(low, high)), out)
         if len(kept):
             yield kept
-
-
-def known(
-    files: Segments, segment: Segment, asked: Sequence[tuple[int, int]], out: Out
-) -> dict[tuple[int, int], list[tuple[int, Any]]]:
-    """(sequence, value) said of each (instance, moment) asked, the latest word first."""
-    found: dict[tuple[int, int], list[tuple[int, Any]]] = defaultdict(list)
-    name = segment.name + SUFFIX
-    for start in range(0, len(asked), _PAIRS_MAX):
-        pairs = np.array(asked[start : start + _PAIRS_MAX], np.int64)
-        instances = np.unique(pairs[:, 0])
-        low, high = int(pairs[:, 1].min()), int(pairs[:, 1].max()) + 1
-        # one number for an (instance, moment): it fits, since there are few instances at a time
-        places = np.searchsorted(instances, pairs[:, 0])
-        wanted = np.sort(places * (high - low) + (pairs[:, 1] - low))
-        for group in files.columns(name).holding(instances, low, high):
-            rows = files.group(name, group, WORDS)
-            places = np.searchsorted(instances, rows.instance)
-            hits = among(places * (high - low) + (rows.observed_us - low), wanted)
-            hits &= among(rows.instance, instances)
-            for row in without(rows.take(hits), out).tuples():
-                found[row[0], row[1]].insert(0, (row[2], row[5]))
-    return found
 
 
 def sums_in(

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any
 
 import apsw
@@ -18,7 +19,13 @@ BUSY_MS = 5000
 FREE_PAGES = 256
 _VACUUM_PAGES = 500
 _TRUNCATE_MS = 20
-_ADD_WORDS = "INSERT INTO history VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+#: rows of history a statement: each statement hands the interpreter to whatever thread waits
+_WORDS_AT_ONCE = 64
+_WORD = "(?, ?, ?, ?, ?, ?)"
+_ADD_WORD = f"INSERT INTO history VALUES {_WORD} ON CONFLICT DO NOTHING"
+_ADD_WORDS = (
+    f"INSERT INTO history VALUES {', '.join([_WORD] * _WORDS_AT_ONCE)} ON CONFLICT DO NOTHING"
+)
 _CORRECT_WORDS = (
     "INSERT INTO history SELECT ?1, ?2, coalesce(max(sequence) + 1, 0), ?4, ?5, ?6 "
     "FROM history WHERE attribute = ?1 AND observed_us = ?2 "
@@ -101,7 +108,14 @@ class Connection(apsw.Connection):
 
     def add_words(self, rows: Sequence[Row]) -> int:
         """Rows of history, but those whose key is there already; how many were added."""
-        return self.change(_ADD_WORDS, rows)
+        whole = len(rows) - len(rows) % _WORDS_AT_ONCE
+        added = self.change(_ADD_WORD, rows[whole:]) if whole < len(rows) else 0
+        if whole:
+            cells = list(chain.from_iterable(rows[:whole]))
+            width = 6 * _WORDS_AT_ONCE
+            together = [cells[start : start + width] for start in range(0, len(cells), width)]
+            added += self.change(_ADD_WORDS, together)
+        return added
 
     def correct_words(self, rows: Sequence[Row]) -> None:
         """Each as the next word on its moment, unless the latest word says the same."""

@@ -20,6 +20,7 @@ from poorter.gate.permit import Permit
 from poorter.ledger.lines import NO_LINE, commitment_of, complete, pack_kept
 from poorter.store import contract as c
 from poorter.store.evolving import AddInstances, DeleteInstances, ReplaceInstance
+from poorter.store.series import urns_of
 from poorter.store.tables.compacted import Compacted
 from poorter.store.tables.compacting import Adopt, BringBack, Expire, GiveBack, Upkeep
 from poorter.store.tables.entities import Entities, Outbox
@@ -117,7 +118,7 @@ class Applier:
             elif isinstance(op, c.Create | c.Put | c.Replace):
                 urns.append(op.entity.urn)
             elif isinstance(op, c.Observe):
-                urns += [reading.urn for reading in op.readings]
+                urns += urns_of(op.readings)
         self.rows.fetch(dict.fromkeys(urns))
 
     def flush(self) -> None:

@@ -8,11 +8,11 @@ no longer. `drop` leaves it out without bringing it back. Folding writes the seg
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
-from poorter.store.history.plan import Segment
+import numpy as np
+
 from poorter.store.tables.manifest import (
     AFTER_ALL_US,
     BEFORE_ALL_US,
@@ -24,8 +24,8 @@ from poorter.store.tables.manifest import (
 )
 from poorter.store.tables.port import Connection
 
-Moment = tuple[int, int]  # instance, observed_us
-Words = dict[Moment, list[tuple[int, Any]]]
+if TYPE_CHECKING:
+    from poorter.store.history.recall import Recall, Said
 
 
 class Compacted:
@@ -36,6 +36,7 @@ class Compacted:
         self.files = files
         #: goes up when rows of before `until_us` change other than by being added
         self.changes = 0
+        self._recall: Recall | None = None
         self.until_us = BEFORE_ALL_US
         self.look_again()
 
@@ -43,20 +44,34 @@ class Compacted:
         """The manifest has changed, or the transaction was rolled back."""
         self.until_us = compacted_until_us(self._connection)
 
-    def known(self, moments: Iterable[Moment]) -> Words:
-        """(sequence, value) that segments hold of each moment, the latest word first."""
-        asked = [moment for moment in moments if moment[1] < self.until_us]
-        if not asked:
+    def known(self, asked: Iterable[tuple[int, Sequence[int]]]) -> dict[int, Said]:
+        """What segments say of the moments of each instance."""
+        if self._recall is not None:
+            self._recall.rest()
+        old = [(one, moments) for one, moments in asked if min(moments) < self.until_us]
+        if not old:
             return {}
-        from poorter.store.history.scan import known
-
-        asked.sort(key=lambda moment: moment[1])
-        found: Words = {}
-        low, high = asked[0][1], asked[-1][1] + 1
-        for segment, inside in _by_segment(segments(self._connection, low, high), asked):
-            out = out_of(self._connection, segment)
-            found |= known(self.files.open(), segment, inside, out)
+        instances = np.repeat([one for one, _ in old], [len(moments) for _, moments in old])
+        moments_us = np.concatenate([np.array(moments, np.int64) for _, moments in old])
+        order = np.lexsort((moments_us, instances))
+        instances, moments_us = instances[order], moments_us[order]
+        once = np.ones(len(order), bool)
+        once[1:] = (instances[1:] != instances[:-1]) | (moments_us[1:] != moments_us[:-1])
+        found: dict[int, Said] = {}
+        low, high = int(moments_us.min()), int(moments_us.max()) + 1
+        for segment in segments(self._connection, low, high):
+            inside = once & (moments_us >= segment.from_us) & (moments_us < segment.until_us)
+            if inside.any():
+                out = out_of(self._connection, segment)
+                self._read().add(found, segment, instances[inside], moments_us[inside], out)
         return found
+
+    def _read(self) -> Recall:
+        if self._recall is None:
+            from poorter.store.history.recall import Recall
+
+            self._recall = Recall(self.files.open())
+        return self._recall
 
     def bring_back(
         self, instance: int, from_us: int = BEFORE_ALL_US, until_us: int = AFTER_ALL_US
@@ -91,16 +106,3 @@ class Compacted:
                 for segment in segments(self._connection, from_us, until_us)
             ],
         )
-
-
-def _by_segment(
-    found: list[Segment], asked: list[Moment]
-) -> Iterable[tuple[Segment, list[Moment]]]:
-    """The moments (by time) that lie in each segment."""
-    starts = [segment.from_us for segment in found]
-    inside: list[list[Moment]] = [[] for _ in found]
-    for moment in asked:
-        at = bisect_right(starts, moment[1]) - 1
-        if at >= 0 and moment[1] < found[at].until_us:
-            inside[at].append(moment)
-    return ((one, part) for one, part in zip(found, inside, strict=True) if part)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from poorter.store import contract as c
+from poorter.store.series import urns_of
 from poorter.store.tables.port import Connection
 from poorter.store.tables.reading import whole_entity
 from poorter.store.tables.recent import Recent
@@ -94,5 +95,5 @@ class Images:
             if found is not None:
                 yield op.urn, (*found.types, *more)
         elif isinstance(op, c.Observe) and not op.one_event:
-            for urn in dict.fromkeys(reading.urn for reading in op.readings):
+            for urn in urns_of(op.readings):
                 yield urn, (op.type,)

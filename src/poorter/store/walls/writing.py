@@ -14,6 +14,7 @@ from poorter.gate.pseudonyms import is_kept, is_shown
 from poorter.store import contract as c
 from poorter.store.body import encode_attribute
 from poorter.store.evolving import AddInstances, DeleteInstances, ReplaceInstance
+from poorter.store.series import urns_of
 from poorter.store.walls.rows import Rows, own_value
 from poorter.store.walls.sealing import place_of, seal
 from poorter.store.walls.subjects import SubjectOf, whose
@@ -131,7 +132,7 @@ class Writing:
     def _observe(self, op: c.Observe) -> c.Op:
         wall = self._wall((op.type,))
         if wall is None:
-            if any(is_kept(reading.urn) for reading in op.readings):
+            if any(map(is_kept, urns_of(op.readings))):
                 raise Denied
             return op
         readings = []
