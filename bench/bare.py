@@ -84,28 +84,30 @@ def batches(folder: Path, seconds: float, entities: int, size: int) -> float:
     return rate
 
 
-def load(folder: Path, file: Path, size: int = 5000) -> float:
-    """Seconds to read a wide CSV (a moment, then a column a sensor) into the same tables."""
+def load(folder: Path, file: Path, long: bool = False, size: int = 5000) -> float:
+    """Seconds to read a CSV into the same tables: a moment, then a column a sensor; or `long`:
+    sensor, moment, value."""
     connection = _made(folder)
     began = time.perf_counter()
     with file.open(newline="", encoding="utf-8") as opened:
         rows = csv.reader(opened)
-        sensors = next(rows)[1:]
-        with connection:
-            for number, name in enumerate(sensors):
-                urn = f"urn:ngsi-ld:Sensor:{name}"
-                made = (number, urn)
-                sql = "INSERT INTO entity VALUES (?, ?, 'Sensor', '', 1, 1, 1, 1)"
-                list(connection.execute(sql, made))
-                sql = (
-                    "INSERT INTO attribute (id, entity, name, dataset, body, created_us, "
-                    "modified_us) VALUES (?, ?, 1, '', x'', 1, 1)"
-                )
-                list(connection.execute(sql, (number, number)))
+        header = next(rows)
+        numbers: dict[str, int] = {}
+        if not long:
+            with connection:
+                for name in header[1:]:
+                    _sensor(connection, numbers, name)
         batch: list[tuple[int, int, int, int]] = []
         for row in rows:
-            at = int(datetime.fromisoformat(row[0]).timestamp()) * 1_000_000
-            batch += [(n, at, at, int(cell)) for n, cell in enumerate(row[1:]) if cell]
+            if long:
+                number = numbers.get(row[0])
+                if number is None:
+                    number = _sensor(connection, numbers, row[0])
+                at = int(datetime.fromisoformat(row[1]).timestamp()) * 1_000_000
+                batch.append((number, at, at, int(row[2])))
+            else:
+                at = int(datetime.fromisoformat(row[0]).timestamp()) * 1_000_000
+                batch += [(n, at, at, int(cell)) for n, cell in enumerate(row[1:]) if cell]
             if len(batch) >= size:
                 _write(connection, batch)
                 batch = []
@@ -113,6 +115,18 @@ def load(folder: Path, file: Path, size: int = 5000) -> float:
     seconds = time.perf_counter() - began
     connection.close()
     return seconds
+
+
+def _sensor(connection: apsw.Connection, numbers: dict[str, int], name: str) -> int:
+    number = numbers[name] = len(numbers)
+    sql = "INSERT INTO entity VALUES (?, ?, 'Sensor', '', 1, 1, 1, 1)"
+    list(connection.execute(sql, (number, f"urn:ngsi-ld:Sensor:{name}")))
+    sql = (
+        "INSERT INTO attribute (id, entity, name, dataset, body, created_us, modified_us) "
+        "VALUES (?, ?, 1, '', x'', 1, 1)"
+    )
+    list(connection.execute(sql, (number, number)))
+    return number
 
 
 def _write(connection: apsw.Connection, batch: list[tuple[int, int, int, int]]) -> None:

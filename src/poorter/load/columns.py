@@ -7,6 +7,7 @@ A column in which anything is out of the ordinary is looked at cell by cell, as 
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import compress
@@ -213,14 +214,19 @@ class _Long:
 
     def take(self, records: Sequence[Record], skip: int = 0) -> Block:
         rows, urns = _Rows(), []
+        urn_of, known = self._id.known, self._moments.known
         for place, (line, cells) in enumerate(records):
             if isinstance(cells, str):
                 if place >= skip:
                     rows.refuse(place, Reject(line, "(row)", "", cells))
                 continue
+            key = tuple([cells[at] for at in self._of_id])
+            text = cells[self._of_time[0]] if self._single else ""
             try:
-                urn = self._id.fill_in(tuple([cells[at] for at in self._of_id]))
-                at_us = self._moments.read(self._moment(cells), urn)
+                urn = urn_of.get(key) or self._id.fill_in(key)
+                at_us = known.get(text)
+                if at_us is None:
+                    at_us = self._moments.read(text or self._moment(cells), urn)
             except CityError as wrong:
                 if place >= skip:
                     rows.refuse(place, row_reject(line, cells, wrong.detail))
@@ -238,12 +244,9 @@ class _Long:
         return rows.block(series, missing)
 
     def _moment(self, cells: list[str]) -> str:
-        if not self._single:
-            return self._time.fill_in(tuple([cells[at] for at in self._of_time]))
-        text = cells[self._of_time[0]]
-        if text == "":
+        if self._single:
             raise Invalid(f"{self._time.columns[0]} is empty")
-        return text
+        return self._time.fill_in(tuple([cells[at] for at in self._of_time]))
 
 
 def _by_urn(
@@ -253,16 +256,20 @@ def _by_urn(
     values: Sequence[Any],
     there: Sequence[bool],
 ) -> list[Series]:
-    split: dict[str, tuple[list[int], list[Any]]] = {}
     if there:
         urns, moments_us = list(compress(urns, there)), list(compress(moments_us, there))
-    for urn, moment_us, one in zip(urns, moments_us, values, strict=True):
-        known = split.get(urn)
-        if known is None:
-            known = split[urn] = ([], [])
-        known[0].append(moment_us)
-        known[1].append(one)
+    places: dict[str, list[int]] = defaultdict(list)
+    for place, urn in enumerate(urns):
+        places[urn].append(place)
     return [
-        Series(urn, value.attribute, moments, ones, None, 0, value.unit)
-        for urn, (moments, ones) in split.items()
+        Series(
+            urn,
+            value.attribute,
+            [moments_us[at] for at in own],
+            [values[at] for at in own],
+            None,
+            0,
+            value.unit,
+        )
+        for urn, own in places.items()
     ]

@@ -33,14 +33,15 @@ class Moments:
         self._format = time_format
         self._now = now
         self._late_us = late_us
-        self._cache: dict[str, int] = {}
+        #: what was read, where the text alone says it
+        self.known: dict[str, int] = {}
         self._last: dict[str, datetime] = {}
 
     def read(self, value: object, key: str = "") -> int:
         """Microseconds UTC. `key`: whose rows are in order of time. Raises Invalid."""
         text = value if isinstance(value, str) else None
         if text is not None:
-            known = self._cache.get(text)
+            known = self.known.get(text)
             if known is not None:
                 return known
         at_us, certain = self._read(value, key)
@@ -50,9 +51,9 @@ class Moments:
         if self._late_us is not None and at_us < now_us - self._late_us:
             raise Invalid(f"{value} lies more than {self._late_us // DAY_US} days back")
         if text is not None and certain:
-            if len(self._cache) >= _CACHE_MAX:
-                self._cache.clear()
-            self._cache[text] = at_us
+            if len(self.known) >= _CACHE_MAX:
+                self.known.clear()
+            self.known[text] = at_us
         return at_us
 
     def _read(self, value: object, key: str) -> tuple[int, bool]:

@@ -65,7 +65,8 @@ class Template:
     def __init__(self, text: str, encode: bool) -> None:
         self._parts = re.split(r"\{([^{}]+)\}", text)
         self._encode = encode
-        self._cache: dict[tuple[Any, ...], str] = {}
+        #: what was filled in, by the values
+        self.known: dict[tuple[Any, ...], str] = {}
         self.columns = self._parts[1::2]
         if not self.columns and not encode:
             raise Invalid(f"{text!r} names no {{column}}")
@@ -76,7 +77,7 @@ class Template:
 
     def fill_in(self, values: tuple[Any, ...]) -> str:
         """The same, given the values of its columns."""
-        known = self._cache.get(values) if self._encode else None
+        known = self.known.get(values) if self._encode else None
         if known is not None:
             return known
         parts = list(self._parts)
@@ -90,8 +91,8 @@ class Template:
         filled = "".join(parts)
         if self._encode:
             check_uri(filled)
-            if len(self._cache) < 100_000:
-                self._cache[values] = filled
+            if len(self.known) < 100_000:
+                self.known[values] = filled
         return filled
 
 
