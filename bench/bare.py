@@ -19,6 +19,10 @@ from granian.server.embed import Server
 
 from poorter.store.sqlite.connect import connect, migrate
 
+_ENTITY = (
+    "INSERT INTO entity (id, urn, types, scopes, version, created_us, modified_us) "
+    "VALUES (?, ?, ?, '', 1, 1, 1)"
+)
 _UPDATE = (
     "UPDATE attribute SET body = ?, num = ?, observed_us = ?, modified_us = ?, "
     "version = version + 1 WHERE id = ?"
@@ -52,9 +56,7 @@ def batches(folder: Path, seconds: float, entities: int, size: int) -> float:
     with connection:
         for number in range(entities):
             row = (number, f"urn:ngsi-ld:City:{number}")
-            list(
-                connection.execute("INSERT INTO entity VALUES (?, ?, 'City', '', 1, 1, 1, 1)", row)
-            )
+            list(connection.execute(_ENTITY, (*row, "City")))
             connection.executemany(
                 "INSERT INTO attribute (id, entity, name, dataset, body, num, txt, created_us, "
                 "modified_us) VALUES (?, ?, ?, '', ?, ?, ?, 1, 1)",
@@ -119,8 +121,7 @@ def load(folder: Path, file: Path, long: bool = False, size: int = 5000) -> floa
 
 def _sensor(connection: apsw.Connection, numbers: dict[str, int], name: str) -> int:
     number = numbers[name] = len(numbers)
-    sql = "INSERT INTO entity VALUES (?, ?, 'Sensor', '', 1, 1, 1, 1)"
-    list(connection.execute(sql, (number, f"urn:ngsi-ld:Sensor:{name}")))
+    list(connection.execute(_ENTITY, (number, f"urn:ngsi-ld:Sensor:{name}", "Sensor")))
     sql = (
         "INSERT INTO attribute (id, entity, name, dataset, body, created_us, modified_us) "
         "VALUES (?, ?, 1, '', x'', 1, 1)"
