@@ -41,6 +41,7 @@ BROAD_EXCEPT = {
     "load/run.py",
     "connections/run.py",
     "standards/ngsild/subscriptions/engine.py",
+    "standards/ngsild/sources/subscribing.py",
 }
 VAGUE_NAMES = re.compile(r"(helper|util|manager|common|misc|base)s?\.py\Z")
 FORBIDDEN = re.compile(

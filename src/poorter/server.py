@@ -37,7 +37,9 @@ from poorter.standards.ldv import reading as ldv
 from poorter.standards.ngsild import app as ngsild
 from poorter.standards.ngsild.contexts import Contexts
 from poorter.standards.ngsild.face import Face
+from poorter.standards.ngsild.sources.arriving import Arrivals
 from poorter.standards.ngsild.sources.federation import Federation, alias_of
+from poorter.standards.ngsild.sources.subscribing import ARRIVAL
 from poorter.standards.ngsild.subscriptions.engine import Engine
 from poorter.standards.ngsild.subscriptions.sending import Sender
 from poorter.standards.ngsild.tenants import TenantContexts, TenantFace, Tenants, alias_in
@@ -86,7 +88,7 @@ def make_app(running: Running) -> ASGIApp:
         Sender(running.outgoing),
     )
     running.engine = face.engine
-    face.federation = federate(running, contexts)
+    face.federation = federate(running, contexts, face.engine)
     running.federation = face.federation
     running.tenants = Tenants(
         config.paths_data / TENANTS_FOLDER,
@@ -115,6 +117,7 @@ def make_app(running: Running) -> ASGIApp:
     figures = Metrics(running, asking, tallies)
     faces: tuple[tuple[str, ASGIApp, Tally], ...] = (
         (ngsild.PREFIX, context, tallies["ngsi-ld"]),
+        (ARRIVAL, Arrivals(face, running.tenants), tallies["ngsi-ld"]),
         (handle.PREFIX, whole, tallies["handle"]),
         (operations.PREFIX, acts, tallies["operations"]),
         (proofs.PREFIX, ledger, tallies["ledger"]),
@@ -163,7 +166,11 @@ def _routed(faces: tuple[tuple[str, ASGIApp, Tally], ...], pages: ASGIApp, other
 
 
 def federate(
-    running: Running, contexts: Contexts, store: Store | None = None, tenant: str = ""
+    running: Running,
+    contexts: Contexts,
+    engine: Engine,
+    store: Store | None = None,
+    tenant: str = "",
 ) -> Federation:
     """What this city, or a tenant in it, knows of others, and its name among them."""
     key = load_key(running.config.paths_keys, "ledger").public()
@@ -174,6 +181,8 @@ def federate(
         running.clock,
         contexts,
         running.outgoing,
+        engine,
+        running.config.url,
         alias_in(alias, tenant) if tenant else alias,
         running.pepper,
         running.config.federation_strict,
@@ -187,7 +196,7 @@ def furnish(running: Running, face: TenantFace, store: Store) -> Face:
     face.contexts = contexts = TenantContexts(face.contexts, store)
     sender = Sender(running.outgoing)
     face.engine = Engine(store, running.gate, running.recorder, running.clock, contexts, sender)
-    face.federation = federate(running, contexts, store, face.tenant)
+    face.federation = federate(running, contexts, face.engine, store, face.tenant)
     face.engine.headers = face.federation.watching.headers = {"NGSILD-Tenant": face.tenant}
     return face
 

@@ -2,6 +2,7 @@
 """Three real cities on loopback: the four modes, chains, circles, and each city's own gate."""
 
 import asyncio
+import json
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -12,6 +13,7 @@ import httpx
 import pytest
 from tests.founded import OFFICERS
 from tests.served import Served
+from tests.sources import Source, source
 
 from poorter.city.clock import SystemClock
 from poorter.city.text import Text
@@ -257,3 +259,129 @@ def test_a_city_answers_what_its_own_gate_lets_out(together: dict[str, httpx.Cli
     assert set(seen) == {"id", "type", "level"}  # and a can't bring it in by the back door
     felt = b.get(f'{V1}/entities?type=NoiseLevelObserved&q=address=="as a knows it"')
     assert felt.json() == []
+
+
+def _subscribe(city: httpx.Client, url: str, **more: Any) -> str:
+    body = {
+        "type": "Subscription",
+        "entities": [{"type": "OffStreetParking"}],
+        "notification": {"endpoint": {"uri": f"{url}{V1}/told"}},
+        **more,
+    }
+    made = city.post(f"{V1}/subscriptions", json=body)
+    assert made.status_code == 201, made.text
+    return str(made.headers["location"].rsplit("/", 1)[1])
+
+
+def _placed(city: httpx.Client, wanted: int) -> list[dict[str, Any]]:
+    """The subscriptions that lie at a city, once there are as many as wanted."""
+    found: list[dict[str, Any]] = []
+    for _ in range(100):
+        found = city.get(f"{V1}/subscriptions").json()
+        if len(found) == wanted:
+            return found
+        time.sleep(0.1)
+    raise AssertionError(f"{len(found)} subscriptions, not {wanted}")
+
+
+def _told(there: Source, wanted: int) -> list[dict[str, Any]]:
+    """What a receiver was told, once it is as much as wanted."""
+    for _ in range(100):
+        found = [json.loads(body) for _, path, _, body in there.asked if path == f"{V1}/told"]
+        if len(found) >= wanted:
+            return found
+        time.sleep(0.1)
+    raise AssertionError(f"told {len(found)} times, not {wanted}")
+
+
+def test_a_subscriber_hears_of_what_another_city_holds(
+    together: dict[str, httpx.Client],
+) -> None:
+    a, b = together["a"], together["b"]
+    with source() as receiver:
+        receiver.says("POST", "/told", 200)
+        reg = join(a, b, names=["spots"])
+        sub = _subscribe(a, receiver.url, q="spots<5", splitEntities=False)
+        [there] = _placed(b, 1)
+        assert there["q"] == "spots<5"
+        assert there["watchedAttributes"] == ["spots"]
+        assert there["notification"]["endpoint"]["uri"].startswith(str(a.base_url).rstrip("/"))
+        assert there["id"] != sub  # its name there is a secret of the two
+        shown = [one["id"] for one in a.get(f"{V1}/csourceSubscriptions").json()]
+        assert shown == [f"{sub}:sources"]
+        refused = a.delete(f"{V1}/csourceSubscriptions/{shown[0]}")
+        assert refused.status_code == 400
+
+        b.post(f"{V1}/entities", json=lot("1", spots=prop(9), price=prop(2)))
+        url = f"{V1}/entities/{lot('1')['id']}"
+        b.patch(f"{url}/attrs", json={"spots": prop(3)})
+        [told] = _told(receiver, 1)
+        assert (told["subscriptionId"], told["type"]) == (sub, "Notification")
+        assert told["data"] == [lot("1", spots=prop(3))]
+
+        a.patch(f"{V1}/subscriptions/{sub}", json={"q": "spots<2"})
+        for _ in range(50):
+            if _placed(b, 1)[0]["q"] == "spots<2":
+                break
+            time.sleep(0.1)
+        b.patch(f"{url}/attrs", json={"spots": prop(4)})
+        b.patch(f"{url}/attrs", json={"spots": prop(1)})
+        assert _told(receiver, 2)[1]["data"][0]["spots"]["value"] == 1
+
+        a.delete(f"{V1}/csourceRegistrations/{reg}")
+        _placed(b, 0)
+        join(a, b)  # one that comes after the subscription is found as well
+        _placed(b, 1)
+        a.delete(f"{V1}/subscriptions/{sub}")
+        _placed(b, 0)
+        assert len(_told(receiver, 2)) == 2
+
+
+def test_split_entities_are_whole_before_a_subscriber_hears(
+    together: dict[str, httpx.Client],
+) -> None:
+    a, b = together["a"], together["b"]
+    with source() as receiver:
+        receiver.says("POST", "/told", 200)
+        join(a, b)
+        sub = _subscribe(a, receiver.url, q='spots<5;owner=="us"', splitEntities=True)
+        [there] = _placed(b, 1)
+        assert "q" not in there
+        a.post(f"{V1}/entities?local=true", json=lot("1", owner=prop("us")))
+        a.post(f"{V1}/entities?local=true", json=lot("2", owner=prop("them")))
+        for key in ("2", "1"):
+            b.post(f"{V1}/entities", json=lot(key, spots=prop(3)))
+        [told] = _told(receiver, 1)
+        assert told["data"] == [lot("1", owner=prop("us"), spots=prop(3))]
+        b.delete(f"{V1}/entities/{lot('1')['id']}")  # by default nobody asked for that
+        time.sleep(0.5)
+        a.delete(f"{V1}/subscriptions/{sub}")
+        _placed(b, 0)
+        assert len(_told(receiver, 1)) == 1
+
+
+def test_only_a_source_that_was_asked_may_tell(together: dict[str, httpx.Client]) -> None:
+    a, b = together["a"], together["b"]
+    with source() as receiver:
+        receiver.says("POST", "/told", 200)
+        noise = "NoiseLevelObserved"
+        join(a, b, names=["spots"])
+        sub = _subscribe(a, receiver.url, entities=[{"type": "OffStreetParking"}, {"type": noise}])
+        [there] = _placed(b, 1)
+        url = there["notification"]["endpoint"]["uri"]
+        note = {"type": "Notification", "subscriptionId": sub, "data": []}
+        assert httpx.post(url, json=note).status_code == 404
+        assert httpx.post(url, content=b"{").status_code == 400
+        assert httpx.get(url).status_code == 405
+        lies = [  # a type, an attribute and an entity that it has not registered
+            {"id": "urn:ngsi-ld:NoiseLevelObserved:9", "type": noise, "level": prop(1)},
+            lot("8", price=prop(1)),
+            "nothing",
+            lot("9", spots=prop(1), price=prop(1)),
+        ]
+        said = httpx.post(url, json={**note, "subscriptionId": there["id"], "data": lies})
+        assert said.status_code == 200
+        [told] = _told(receiver, 1)
+        assert told["data"] == [lot("9", spots=prop(1))]
+        a.delete(f"{V1}/subscriptions/{sub}")
+        _placed(b, 0)

@@ -179,6 +179,7 @@ _DATASETS = (
                 "subscription",
                 "registration",
                 "registration-subscription",
+                "placed-subscription",
                 "dead-letter",
             )
         },

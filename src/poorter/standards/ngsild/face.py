@@ -102,6 +102,10 @@ class Face:
         self.federation: Federation | None = None
         self.maps = Maps(clock)
 
+    def caller(self, request: Request) -> Caller:
+        """Who asks, within their rate limit. Raises Unauthenticated, TooMany."""
+        return self._asking.caller(request)
+
     def permit(self, request: Request, action: Action) -> tuple[Caller, Permit]:
         """Who asks and what they may. Raises Unauthenticated, TooMany, Denied."""
         caller = self._asking.caller(request)

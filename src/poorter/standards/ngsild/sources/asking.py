@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
@@ -16,11 +16,13 @@ from poorter.city.errors import Invalid, Unavailable
 from poorter.standards.http.asgi import Request
 from poorter.standards.http.outgoing import Reply
 from poorter.standards.ngsild.context import CORE, Context
-from poorter.standards.ngsild.sources.federation import Federation
+from poorter.standards.ngsild.sources.hops import Hops, hops_of
 from poorter.standards.ngsild.sources.model import Registration
 from poorter.standards.ngsild.sources.showing import FROM_REQUEST
 
-HOPS_MAX = 10
+if TYPE_CHECKING:
+    from poorter.standards.ngsild.sources.federation import Federation
+
 ASKED_MAX = 32  # sources for one request
 TOTAL_S = 12.0  # for all sources together
 #: what a caller proves itself with stays here, whatever a registration asks for
@@ -38,33 +40,19 @@ class Fault:
     status: int
 
 
-@dataclass(frozen=True, slots=True)
-class Hops:
-    """Which brokers a request came through."""
-
-    header: str
-    aliases: frozenset[str]
-
-    @property
-    def too_many(self) -> bool:
-        """Whether it has gone far enough."""
-        return len(self.aliases) >= HOPS_MAX
-
-
-def hops_of(request: Request) -> Hops:
-    """The Via header of a request (RFC 9110, 7.6.3): "1.1 alias, 1.1 alias"."""
-    header = request.header(b"via") or ""
-    parts = [part.strip().split(" ") for part in header.split(",")]
-    return Hops(header, frozenset(part[1] for part in parts if len(part) > 1))
-
-
 class Way:
-    """How one incoming request goes on to sources."""
+    """How one incoming request goes on to sources; None where this city asks by itself."""
 
-    def __init__(self, federation: Federation, request: Request, context: Context) -> None:
+    def __init__(
+        self,
+        federation: Federation,
+        request: Request | None,
+        context: Context,
+        hops: Hops | None = None,
+    ) -> None:
         self.federation = federation
         self.context = context
-        self.hops = hops_of(request)
+        self.hops = hops or (hops_of(request) if request is not None else Hops())
         self._request = request
 
     @property
@@ -125,7 +113,7 @@ class Way:
         for name, value in registration.headers:
             if value != FROM_REQUEST:
                 given[name] = value
-            elif name.lower() not in _CREDENTIALS:
+            elif name.lower() not in _CREDENTIALS and self._request is not None:
                 found = self._request.header(name.lower().encode("latin-1"))
                 if found is not None:
                     given[name] = found

@@ -15,7 +15,8 @@ from poorter.standards.ngsild.sources.forwarding import forward
 from poorter.standards.ngsild.sources.held import Held
 from poorter.standards.ngsild.sources.outcome import there
 from poorter.standards.ngsild.sources.planning import Leg
-from poorter.standards.ngsild.sources.reading import Question, Share, ids_of, shares_of
+from poorter.standards.ngsild.sources.reading import Question, ids_of, shares_of
+from poorter.standards.ngsild.sources.sharing import Share
 
 
 async def purge_sources(face: Face, held: Held, answer: Answer) -> Answer:

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from poorter.city.errors import CityError, Invalid, NotFound, Unavailable
 from poorter.city.query import Query, Selector
-from poorter.gate.permit import Permit, TypeRule
+from poorter.gate.permit import Permit
 from poorter.standards.http.asgi import Answer, Request, parse_json
 from poorter.standards.http.outgoing import Reply
 from poorter.standards.ngsild import consumption
@@ -27,8 +27,7 @@ from poorter.standards.ngsild.selecting import from_body, parse_which
 from poorter.standards.ngsild.sources.asking import ASKED_MAX, Fault, Way, all_within, warning
 from poorter.standards.ngsild.sources.held import hold
 from poorter.standards.ngsild.sources.maps import HERE
-from poorter.standards.ngsild.sources.matching import Sought, fitting, names_in_condition
-from poorter.standards.ngsild.sources.model import Registration
+from poorter.standards.ngsild.sources.matching import Sought, names_in_condition
 from poorter.standards.ngsild.sources.overlay import Overlay
 from poorter.standards.ngsild.sources.received import (
     Received,
@@ -38,6 +37,7 @@ from poorter.standards.ngsild.sources.received import (
     read_entity,
     without_registered,
 )
+from poorter.standards.ngsild.sources.sharing import Share, share_with
 from poorter.store.contract import Store, StoredEntity
 
 PAGE = 1000  # entities asked of a source at once
@@ -58,15 +58,6 @@ class Question:
     by_post: bool = False
     names: frozenset[str] = frozenset()  # attributes wanted; none: all
     split: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Share:
-    """What of a question goes to one source: types and attributes, none for all."""
-
-    registration: Registration
-    types: tuple[str, ...]
-    names: frozenset[str]
 
 
 async def retrieve(face: Face, request: Request, urn: str) -> Answer:
@@ -200,6 +191,25 @@ async def gather(
     return Gathered(over, by, tuple(warnings))
 
 
+async def completed(
+    face: Face, way: Way, permit: Permit, share: Share, received: Sequence[Received]
+) -> dict[str, StoredEntity]:
+    """Entities that one source told a part of, with the parts that are here and at the others."""
+    urns = tuple(one.urn for one in received)
+    types = tuple((name,) for name in dict.fromkeys(n for one in received for n in one.types))
+    asked = Query(ids=urns, selectors=(Selector(types, urns),))
+    question = Question(asked, {}, way.context)
+    others = [
+        one
+        for one in shares_of(face, permit, question, _QUERIES)
+        if one.registration.id != share.registration.id
+    ][:ASKED_MAX]
+    results = await all_within([_ask(face, way, one, question) for one in others])
+    parts = [(one, _apart(result)[0]) for one, result in zip(others, results, strict=True)]
+    found, _ = _together(face, permit, [(share, list(received)), *parts])
+    return found
+
+
 def question_of(face: Face, asked: Query, given: Mapping[str, str], context: Context) -> Question:
     """A query by URL as a question to sources."""
     wanted = _wanted(given, context, asked)
@@ -224,26 +234,14 @@ def shares_of(
         names=question.names,
         filter=parse_q(csf, question.context) if csf else None,
     )
-    found: list[Share] = []
     registry = face.sources.registry
-    for one in registry.running():
-        parts = fitting(one, sought) if operations & one.operations else ()
-        giving = registry.may(one) if parts else None
-        if giving is None:
-            continue
-        seeing = registry.may_see(one)
-        names = frozenset().union(*(part.names for part in parts))
-        if any(not part.names for part in parts):
-            names = frozenset()
-        types = {name for part in parts for entity in part.entities for name in entity.types}
-        if any(not part.entities for part in parts) or any(
-            not entity.types for part in parts for entity in part.entities
-        ):
-            types = set()
-        share = narrow(one, giving, seeing, permit, _types_asked(asked), types, names)
-        if share is not None:
-            found.append(share)
-    return found
+    types = _types_asked(asked)
+    shares = (
+        share_with(registry, one, permit, sought, types)
+        for one in registry.running()
+        if operations & one.operations
+    )
+    return [share for share in shares if share is not None]
 
 
 def _selectors(asked: Query) -> tuple[Selector, ...]:
@@ -258,55 +256,6 @@ def _types_asked(asked: Query) -> set[str]:
         return set(asked.types)
     sets = [names for one in asked.selectors for names in one.type_sets] + list(asked.type_sets)
     return {name for names in sets for name in names}
-
-
-def narrow(
-    registration: Registration,
-    giving: Permit,
-    seeing: Permit | None,
-    permit: Permit,
-    asked: set[str],
-    types: set[str],
-    names: frozenset[str],
-) -> Share | None:
-    """What of a question a source may be told: types and attributes that the caller may read, that
-    the one who registered the source may write here, and, where it is personal data, read too."""
-    wanted = asked & types if asked and types else asked or types
-    if not wanted:
-        # the question names no type, so it may be about a person
-        hidden = [n for n, rule in permit.rules.items() if rule.personal and not _sees(seeing, n)]
-        return None if hidden else Share(registration, (), names)
-    kept: list[str] = []
-    open_names: set[str] | None = set()
-    for name in sorted(wanted):
-        mine, theirs = permit.rule(name), giving.rule(name)
-        if mine is None or theirs is None:
-            continue
-        if (mine.personal or theirs.personal) and not _sees(seeing, name):
-            if not asked:
-                return None  # an id or a value in the question may be that of a person
-            continue
-        kept.append(name)
-        some = _names_open(mine, theirs, names)
-        open_names = None if some is None or open_names is None else open_names | some
-    if not kept or open_names == set():
-        return None
-    return Share(registration, tuple(kept), frozenset(open_names or ()))
-
-
-def _sees(seeing: Permit | None, name: str) -> bool:
-    return seeing is not None and seeing.rule(name) is not None
-
-
-def _names_open(mine: TypeRule, theirs: TypeRule, names: frozenset[str]) -> set[str] | None:
-    """The attributes of a type that both rules open, of those registered; None for all."""
-    if names:
-        return {name for name in names if mine.covers(name) and theirs.covers(name)}
-    limits = [rule.attributes for rule in (mine, theirs) if rule.attributes is not None]
-    if not limits:
-        return None
-    some = frozenset.intersection(*limits)
-    return {name for name in some if mine.covers(name) and theirs.covers(name)}
 
 
 # -- asking --------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ message holds the registrations that fit, as far as the subscriber may see them 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from poorter.gate.permit import Permit
@@ -21,6 +22,8 @@ from poorter.standards.ngsild.subscriptions.keeping import Keeping, Made, Make
 from poorter.standards.ngsild.subscriptions.model import Subscription
 from poorter.standards.ngsild.subscriptions.routes import Book
 
+#: the end of an id: it comes, changes and goes with the subscription to entities before it
+BROUGHT = ":sources"
 NEWLY, UPDATED, NO_MORE = "newlyMatching", "updated", "noLongerMatching"
 
 
@@ -30,10 +33,29 @@ class Watching(Keeping):
     record = "registration-subscription"
     notice = "ContextSourceNotification"
 
-    def follow(self, registry: Registry) -> None:
-        """Tell subscribers of what changes in a registry."""
+    def follow(self, registry: Registry, entities: Keeping) -> None:
+        """Tell subscribers of what changes in a registry. `entities`: subscriptions to entities;
+        each that is not local has one to the sources of its own (5.8.1.4)."""
         self._registry = registry
+        self._entities = entities
         registry.on_change(self._changed)
+
+    def of(self, processor: str, purpose: str) -> list[Subscription]:
+        """Those of one (processor, purpose), with those that subscriptions to entities brought."""
+        brought = [
+            replace(sub, id=sub.id + BROUGHT)
+            for sub in self._entities.of(processor, purpose)
+            if not sub.local
+        ]
+        return sorted([*super().of(processor, purpose), *brought], key=lambda sub: sub.id)
+
+    def get(self, sub_id: str) -> Subscription:
+        """One of them. Raises NotFound."""
+        if sub_id.endswith(BROUGHT):
+            sub = self._entities.get(sub_id.removesuffix(BROUGHT))
+            if not sub.local:
+                return replace(sub, id=sub_id)
+        return super().get(sub_id)
 
     def _began(self, sub: Subscription, told: bool) -> None:
         if not told:
@@ -80,7 +102,9 @@ class Watching(Keeping):
             parts = fitting(one, sought)
             if parts:
                 data.append(show(narrowed(one, parts), sub.form.context))
-        return self._message(sub, data, more={"triggerReason": reason}) if data else None
+        if not data and sub.every_s is None:  # by time it is told in any case (5.11.7)
+            return None
+        return self._message(sub, data, more={"triggerReason": reason})
 
 
 def _sees(permit: Permit) -> bool:

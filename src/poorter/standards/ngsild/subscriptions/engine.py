@@ -7,14 +7,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from poorter.city.clock import Clock
 from poorter.city.entity import Entity
 from poorter.city.errors import NotFound
 from poorter.city.limits import SUBSCRIBER_QUEUE_MAX
-from poorter.city.query import Query
 from poorter.city.time import SECOND_US
 from poorter.gate.gate import Gate
 from poorter.gate.permit import Permit
@@ -38,6 +38,9 @@ from poorter.store.recording import Recorder
 
 log = logging.getLogger(__name__)
 PERIODIC_MAX = 1000  # entities in one notification by time
+#: what a subscriber is told, and the entities that leave with it
+Said = tuple[list[dict[str, Any]], tuple[StoredEntity, ...]]
+Data = Callable[[Subscription, Permit], Said | None]
 
 
 class Engine(Keeping):
@@ -126,13 +129,15 @@ class Engine(Keeping):
             facts = facts_for(permit)
             if facts is None or not concerns(sub, facts):
                 continue
-            if not self._meets(sub.query, facts.entity, permit):
+            if not self.meets(sub, facts.entity, permit):
                 continue
             if sub.throttling_s:
                 self._next_us[sub.id] = now_us + round(sub.throttling_s * SECOND_US)
             self._delivery.put(sub.id, Letter(self._letter(sub.id, change)))
 
-    def _meets(self, query: Query, entity: StoredEntity, permit: Permit) -> bool:
+    def meets(self, sub: Subscription, entity: StoredEntity, permit: Permit) -> bool:
+        """Whether an entity, as the subscriber sees it, meets q, geoQ and scopeQ."""
+        query = sub.query
         if query.condition is None and query.geo is None and query.scopes is None:
             return True
 
@@ -143,6 +148,30 @@ class Engine(Keeping):
                 return None
 
         return meets(query, self._store.decode(entity), linked)
+
+    def hand_on(self, sub_id: str, data: Data) -> None:
+        """Tell a subscriber what a source told this city (5.8.6). `data` is asked at each try, by
+        the permit of that moment."""
+        now_us = self._clock.now_us()
+        sub = self._subs.get(sub_id)
+        if sub is None or sub.status(now_us) != "active" or now_us < self._next_us.get(sub_id, 0):
+            return
+        if sub.throttling_s:
+            self._next_us[sub_id] = now_us + round(sub.throttling_s * SECOND_US)
+
+        async def make() -> Made | None:
+            sub = self._subs.get(sub_id)
+            permit = self._permit(sub) if sub is not None else None
+            if sub is None or permit is None or sub.status(self._clock.now_us()) != "active":
+                return None
+            told = data(sub, permit)
+            if told is None:
+                return None
+            docs, leaving = told
+            trace = await self._recorder.in_stream(sub.id, permit, leaving)
+            return self._message(sub, docs, trace)
+
+        self._delivery.put(sub_id, Letter(make))
 
     def _letter(self, sub_id: str, change: Changed) -> Make:
         """Makes the message when it is sent: by the permit of that moment, or not at all."""

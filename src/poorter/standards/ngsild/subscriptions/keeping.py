@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -34,6 +34,7 @@ COUNTS_S = 10.0
 _encode = msgspec.json.Encoder().encode
 Made = tuple[bytes, dict[str, str]]
 Make = Callable[[], Awaitable[Made | None]]
+Listener = Callable[[str], None]
 
 
 class Keeping:
@@ -58,6 +59,7 @@ class Keeping:
         self._missing: list[Record] = []
         #: beside its own in each message: the tenant that it is about (5.5.10)
         self.headers: Mapping[str, str] = {}
+        self._listeners: list[Listener] = []
 
     async def start(self) -> None:
         """Take the subscriptions from the store, then serve them."""
@@ -135,6 +137,7 @@ class Keeping:
         self._urls[sub.id] = url
         self._delivery.open(sub.id, sub.endpoint, counts)
         self._began(sub, counts is not None)
+        self._tell(sub.id)
         if sub.every_s is not None:
             self._next_us[sub.id] = self._clock.now_us() + round(sub.every_s * SECOND_US)
 
@@ -145,6 +148,19 @@ class Keeping:
         self._next_us.pop(sub_id, None)
         self._ended(sub_id)
         self._delivery.close(sub_id)
+        self._tell(sub_id)
+
+    def on_change(self, listener: Listener) -> None:
+        """Call `listener` with the id of each subscription that comes, changes or goes."""
+        self._listeners.append(listener)
+
+    def _tell(self, sub_id: str) -> None:
+        for listener in self._listeners:
+            listener(sub_id)
+
+    def all(self) -> Collection[str]:
+        """The ids of all there are."""
+        return self._subs.keys()
 
     async def _load(self, record: Record) -> bool:
         doc = record.doc
@@ -156,6 +172,7 @@ class Keeping:
             url = doc["url"]
             if url and url != context.url:
                 sub = replace(sub, form=replace(sub.form, context=await self._contexts.of(url)))
+            sub = replace(sub, via=doc.get("via", ""))
         except CityError as wrong:
             log.warning("subscription %s waits: %s", record.id, wrong.detail)
             return False
@@ -238,6 +255,7 @@ def record_of(
         "url": url,
         "processor": sub.processor,
         "purpose": sub.purpose,
+        "via": sub.via,
         "counts": {
             "sent": counts.sent,
             "failed": counts.failed,

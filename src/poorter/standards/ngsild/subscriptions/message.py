@@ -40,11 +40,11 @@ def entity_data(sub: Subscription, facts: Facts, at_us: int, links: Links) -> li
     follow = links.follow if form.join == "inline" else None
     doc = represent(facts.after, form, form.pick, form.omit, follow)
     for name in dict.fromkeys(name for name, _ in facts.deleted):
-        if _shown(sub, name):
+        if shown(sub, name):
             doc[form.context.compact(name)] = _with_deleted(sub, facts, name, at_us)
     if sub.show_changes:
         for key in facts.updated:
-            if _shown(sub, key[0]):
+            if shown(sub, key[0]):
                 _add_previous(doc, key, facts, form)
     more = links.flat((facts.after,), form) if form.join == "flat" else []
     return [doc, *more]
@@ -98,7 +98,8 @@ def context_link(sub: Subscription, context_url: str) -> str | None:
     return f'<{url}>; rel="http://www.w3.org/ns/json-ld#context"; type="application/ld+json"'
 
 
-def _shown(sub: Subscription, name: str) -> bool:
+def shown(sub: Subscription, name: str) -> bool:
+    """Whether a subscriber wants to see an attribute."""
     form = sub.form
     if form.only is not None and name not in form.only:
         return False
@@ -115,7 +116,7 @@ def _gone(sub: Subscription, facts: Facts, at_us: int) -> dict[str, Any]:
     doc["deletedAt"] = format_us(at_us)
     asked = "attributeDeleted" in sub.triggers and sub.watched
     if sub.show_changes or asked:
-        names = dict.fromkeys(a.name for a in entity.attributes if _shown(sub, a.name))
+        names = dict.fromkeys(a.name for a in entity.attributes if shown(sub, a.name))
         for name in names:
             if sub.show_changes or name in sub.watched:
                 doc[sub.form.context.compact(name)] = _with_deleted(sub, facts, name, at_us)

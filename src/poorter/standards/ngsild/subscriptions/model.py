@@ -70,7 +70,8 @@ class Endpoint:
 class Subscription:
     """What is asked for, and by whom: the permit of (processor, purpose) decides at each sending.
 
-    `selectors`: entities meant, none for all. `query` holds q, geoQ and scopeQ.
+    `selectors`: entities meant, none for all. `query` holds q, geoQ and scopeQ. `via`: the brokers
+    that it came through, as their Via header names them.
     """
 
     id: str
@@ -89,6 +90,12 @@ class Subscription:
     throttling_s: float = 0.0
     active: bool = True
     expires_at_us: int | None = None
+    via: str = ""
+
+    @property
+    def local(self) -> bool:
+        """Whether it is about what is here only (5.2.12)."""
+        return bool(self.doc.get("localOnly", False))
 
     @property
     def types(self) -> frozenset[str]:

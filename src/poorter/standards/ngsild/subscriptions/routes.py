@@ -21,6 +21,7 @@ from poorter.standards.ngsild.context import Context
 from poorter.standards.ngsild.decode import NULL
 from poorter.standards.ngsild.face import NO_CONTENT, Face
 from poorter.standards.ngsild.params import check_names, flag, number
+from poorter.standards.ngsild.sources.hops import hops_of
 from poorter.standards.ngsild.subscriptions.delivery import Counts
 from poorter.standards.ngsild.subscriptions.keeping import Keeping, record_of
 from poorter.standards.ngsild.subscriptions.model import (
@@ -44,12 +45,16 @@ class Book:
     async def create(self, face: Face, request: Request) -> Answer:
         """POST /subscriptions (5.8.1)."""
         caller = self.enter(face, request)
-        check_names(request.query(), frozenset(("local",)))
+        given = request.query()
+        check_names(given, frozenset(("local",)))
         doc, context = await face.document(request)
+        if isinstance(doc, dict) and flag(given, "local"):
+            doc = {**doc, "localOnly": True}  # 5.5.13
         sub_id = mint("urn:ngsi-ld:Subscription:")
         if isinstance(doc, dict) and "id" in doc:
             sub_id = check_uri(doc["id"], "id")
         sub, url = await self._parsed(face, request, caller, doc, context, sub_id)
+        sub = replace(sub, via=hops_of(request).header)
         self.keeping(face).has_room()
         try:
             await _keep(face, record_of(self.keeping(face).record, sub, url, Counts(), expect=0))
@@ -94,7 +99,7 @@ class Book:
         caller = self.enter(face, request)
         check_names(request.query(), frozenset(("local",)))
         fragment, context = await face.document(request)
-        sub = self._own(face, caller, sub_id)
+        sub = self._own(face, caller, sub_id, change=True)
         if not isinstance(fragment, dict) or not (fragment.keys() - {"@context", "type", "id"}):
             raise Invalid("there is nothing to change in this body")
         if fragment.get("id", sub_id) != sub_id:
@@ -109,6 +114,7 @@ class Book:
         # terms of the fragment are read by its own @context; without one, by the subscription's
         chosen = context if "@context" in fragment or request.header(b"link") else sub.context
         new, url = await self._parsed(face, request, caller, doc, chosen, sub_id, whole=False)
+        new = replace(new, via=sub.via)
         counts = self.keeping(face).counts(sub_id)
         await _keep(face, record_of(self.keeping(face).record, new, url, counts))
         self.keeping(face).put(new, url)
@@ -118,7 +124,7 @@ class Book:
         """DELETE /subscriptions/{id} (5.8.5)."""
         caller = self.enter(face, request)
         check_names(request.query(), frozenset(("local",)))
-        self._own(face, caller, sub_id)
+        self._own(face, caller, sub_id, change=True)
         await _keep(face, DeleteRecord(self.keeping(face).record, sub_id))
         self.keeping(face).remove(sub_id)
         return NO_CONTENT
@@ -145,11 +151,14 @@ class Book:
         own = await face.contexts.of(url)
         return replace(sub, form=replace(sub.form, context=own)), url
 
-    def _own(self, face: Face, caller: Caller, sub_id: str) -> Subscription:
-        """The caller's subscription. Raises NotFound, also for somebody else's."""
+    def _own(self, face: Face, caller: Caller, sub_id: str, change: bool = False) -> Subscription:
+        """The caller's subscription. Raises NotFound, also for somebody else's; Invalid to change
+        one that another subscription brought."""
         sub = self.keeping(face).get(sub_id)
         if (sub.processor, sub.purpose) != (caller.processor, caller.purpose):
             raise NotFound(f"{sub_id} is not there")
+        if change and sub_id not in self.keeping(face).all():
+            raise Invalid("it goes with the subscription that brought it: change that one")
         return sub
 
     def _shown(self, face: Face, sub: Subscription, context: Context) -> dict[str, Any]:

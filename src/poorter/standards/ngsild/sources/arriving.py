@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: EUPL-1.2
+"""Notifications from sources, handed on to the subscribers here (CIM 009, 5.8.6): held to what the
+source registered, made whole where entities are split, let out by the subscriber's own permit."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from poorter.city.entity import VALUE_KEY
+from poorter.city.errors import CityError, Denied, Invalid, NotFound, Unavailable
+from poorter.city.ids import check_uri
+from poorter.city.time import format_us, parse_us
+from poorter.gate.permit import Permit
+from poorter.standards.http.asgi import Answer, Receive, Request, Scope, Send, parse_json, send
+from poorter.standards.ngsild.context import Context
+from poorter.standards.ngsild.decode import NULL, RESERVED, parse_types
+from poorter.standards.ngsild.face import Face
+from poorter.standards.ngsild.linked import Links
+from poorter.standards.ngsild.problem import NoSuchMethod, problem_answer
+from poorter.standards.ngsild.represent import represent
+from poorter.standards.ngsild.sources.asking import Way
+from poorter.standards.ngsild.sources.hops import Hops
+from poorter.standards.ngsild.sources.model import Registration
+from poorter.standards.ngsild.sources.reading import completed
+from poorter.standards.ngsild.sources.received import Received, held_to, merged, read_entity
+from poorter.standards.ngsild.sources.reducing import filters_go
+from poorter.standards.ngsild.sources.sharing import Share
+from poorter.standards.ngsild.sources.subscribing import Placed
+from poorter.standards.ngsild.subscriptions.engine import Said
+from poorter.standards.ngsild.subscriptions.matching import meant
+from poorter.standards.ngsild.subscriptions.message import shown, whole_data
+from poorter.standards.ngsild.subscriptions.model import Subscription
+from poorter.standards.ngsild.tenants import Tenants
+from poorter.store.contract import StoredEntity, visible
+
+log = logging.getLogger(__name__)
+AT_ONCE = 64
+DATA_MAX = 5000  # entities in one notification
+_OK = Answer(200)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a source says of one entity: as it is, attributes it lost, when it went."""
+
+    received: Received
+    lost: frozenset[str] = frozenset()
+    gone_us: int | None = None
+
+
+class Arrivals:
+    """The ASGI application that sources send notifications to. The name of the subscription is
+    what lets one in: only the source was told it."""
+
+    def __init__(self, face: Face, tenants: Tenants) -> None:
+        self._face = face
+        self._tenants = tenants
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def __call__(self, scope: Scope, receive: Receive, transmit: Send) -> None:
+        request = Request(scope, receive)
+        try:
+            answer = await self._take(request)
+        except CityError as error:
+            answer = problem_answer(error)
+        await send(answer, transmit)
+
+    async def _take(self, request: Request) -> Answer:
+        self._face.caller(request)  # its rate limit
+        if request.method != "POST":
+            raise NoSuchMethod("here: POST")
+        doc = parse_json(await request.body())
+        if not isinstance(doc, dict) or not isinstance(doc.get("subscriptionId"), str):
+            raise Invalid("a notification names its subscriptionId")
+        data = doc.get("data")
+        if not isinstance(data, list) or len(data) > DATA_MAX:
+            raise Invalid(f"data is a list of at most {DATA_MAX} entities")
+        face, placed = self._known(doc["subscriptionId"])
+        if len(self._tasks) >= AT_ONCE:
+            raise Unavailable(f"{AT_ONCE} notifications are at work: try again in a moment")
+        inline = doc.get("@context")
+        own = await face.context(request)
+        context = own if inline is None else await face.contexts.of(inline)
+        work = self._work(face, placed, data, context)
+        task = asyncio.create_task(work, name="a notification")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return _OK
+
+    def _known(self, placed_id: str) -> tuple[Face, Placed]:
+        """What a source calls by this name, here or in a tenant. Raises NotFound."""
+        for tenant in self._tenants.open:
+            found = tenant.face.sources.subscribing.known(placed_id)
+            if found is not None:
+                return tenant.face, found
+        found = self._face.sources.subscribing.known(placed_id)
+        if found is None:
+            raise NotFound("there is no such subscription")
+        return self._face, found
+
+    async def _work(self, face: Face, placed: Placed, data: list[Any], context: Context) -> None:
+        try:
+            await hand_on(face, placed, data, context)
+        except CityError as wrong:
+            log.warning("a notification of source %s: %s", placed.pair[1], wrong.detail)
+
+
+async def hand_on(face: Face, placed: Placed, data: list[Any], context: Context) -> None:
+    """Tell the subscriber what may be told. Raises CityError where nothing can be made of it."""
+    sub = face.subscriptions.get(placed.pair[0])
+    registration = face.sources.registry.get(placed.pair[1])
+    share = face.sources.subscribing.share(sub, registration)
+    if share is None:
+        return
+    told: dict[str, Told] = {}
+    for doc in data:
+        inline = doc.get("@context") if isinstance(doc, dict) else None
+        known = context if inline is None else await face.contexts.of(inline)
+        one = _told(face, doc, known, registration, share)
+        if one is not None:
+            told[one.received.urn] = one
+    there = {urn: one for urn, one in told.items() if one.gone_us is None}
+    split = face.sources.subscribing.splits(sub)
+    way = Way(face.sources, None, sub.context, Hops(sub.via))
+    if split and there:
+        permit = _permit(face, sub)
+        parts = [one.received for one in there.values()]
+        whole = await completed(face, way, permit, share, parts)
+    else:
+        now_us = face.clock.now_us()
+        whole = {urn: merged([one.received], (), now_us) for urn, one in there.items()}
+    checked = not filters_go(sub, await way.spoken(registration), split)
+
+    def made(sub: Subscription, permit: Permit) -> Said | None:
+        return _data(face, sub, permit, told, whole, checked)
+
+    face.subscriptions.hand_on(sub.id, made)
+
+
+def _permit(face: Face, sub: Subscription) -> Permit:
+    return face.gate.permit(sub.processor, sub.purpose, "read")
+
+
+def _told(
+    face: Face, doc: Any, context: Context, registration: Registration, share: Share
+) -> Told | None:
+    """One entity of a notification, as far as the source may speak of it."""
+    giving = face.sources.registry.may(registration)
+    if giving is None or not isinstance(doc, dict):
+        return None
+    gone_us = parse_us(doc["deletedAt"]) if "deletedAt" in doc else None
+    lost = frozenset(
+        context.expand(term)
+        for term, value in doc.items()
+        if term not in RESERVED and term not in _TIMES and _is_null(value)
+    )
+    if gone_us is not None:
+        urn, types = check_uri(doc.get("id"), "id"), parse_types(doc.get("type"), context)
+        received: Received | None = Received(urn, types, (), None, None, ())
+    else:
+        left = {
+            term: value
+            for term, value in doc.items()
+            if term in RESERVED or context.expand(term) not in lost
+        }
+        received = read_entity(left, context, face.clock.now_us())
+    held = None if received is None else held_to(received, registration, giving, None)
+    if held is None or (share.types and not set(share.types) & set(held.types)):
+        return None
+    if share.names:
+        kept = tuple(one for one in held.instances if one.stored.name in share.names)
+        held, lost = replace(held, instances=kept), lost & share.names
+    return Told(held, lost, gone_us)
+
+
+_TIMES = frozenset(("createdAt", "modifiedAt", "deletedAt"))
+
+
+def _is_null(value: Any) -> bool:
+    """NGSI-LD Null, as an attribute or as its value (4.5.0)."""
+    if not isinstance(value, dict):
+        return bool(value == NULL)
+    found = value.get(VALUE_KEY.get(str(value.get("type")), "value"))
+    return found in (NULL, [NULL], {"@none": NULL})
+
+
+def _data(
+    face: Face,
+    sub: Subscription,
+    permit: Permit,
+    told: Mapping[str, Told],
+    whole: Mapping[str, StoredEntity],
+    checked: bool,
+) -> Said | None:
+    """What the subscriber sees of it now."""
+    try:
+        links = Links(face.store, permit, sub.form.contained_by)
+    except Denied:
+        return None
+    docs: list[dict[str, Any]] = []
+    leaving: list[StoredEntity] = []
+    for urn, one in told.items():
+        entity = whole.get(urn) or merged([one.received], (), face.clock.now_us())
+        seen = visible(entity, permit)
+        rule = permit.rule_of(entity.types)
+        if seen is None or rule is None or not meant(sub, seen):
+            continue
+        leaving.append(seen)
+        if one.gone_us is not None:
+            bare = replace(seen, attributes=())
+            form = replace(sub.form, join=None)
+            doc = represent(bare, form, form.pick, form.omit)
+            docs.append({**doc, "deletedAt": format_us(one.gone_us)})
+            continue
+        if checked and not face.subscriptions.meets(sub, seen, permit):
+            leaving.pop()
+            continue
+        doc, *more = whole_data(sub, (seen,), links)
+        for name in sorted(one.lost):
+            if rule.covers(name) and shown(sub, name):
+                doc.setdefault(sub.form.context.compact(name), NULL)
+        docs += [doc, *more]
+    return (docs, tuple(leaving)) if docs else None
