@@ -287,3 +287,35 @@ def test_two_at_once_for_one_record_both_end_and_the_last_word_stands(tmp_path: 
             assert (kept["care-planning"] is not None) == (in_force is not None)
 
     asyncio.run(run())
+
+
+def test_nobody_launders_what_they_read_through_a_context(tmp_path: Path) -> None:
+    """A @context is kept for everybody, and its words can be anything that its maker read."""
+
+    async def run() -> None:
+        async with city(tmp_path) as c:
+            care, debts = c.apps["home-care"], c.apps["debt-help"]
+            urn = await care.make("Client", resident=FENNA, name="Zanzibarina")
+            words = {"@context": {"Zanzibarina": "https://x.example/Zanzibarina"}}
+            person_too = {"name": {"value": "Zanzibarina"}, "resident": {"value": LOTTE}}
+            selects = {"type": "Query", "entities": [{"type": "Client"}]}
+            told = {"endpoint": {"uri": "http://127.0.0.1:1/"}}
+            subscribes = {"type": "Subscription", "entities": [{"type": "Client"}]}
+            for path, body, status in (
+                ("jsonldContexts", {}, 400),
+                ("subscriptions", {**subscribes, "notification": told}, 400),
+                ("entityOperations/query", selects, 400),
+                ("entities", {"id": "urn:x:1", "type": "Client", **person_too}, 201),
+            ):
+                made = await care.client.post(
+                    f"{V1}/{path}",
+                    json={**body, **words},
+                    headers={**care.headers, "content-type": "application/ld+json"},
+                )
+                assert made.status_code == status, made.text
+            for app in (care, debts, App(c.client, {})):
+                listed = (await app.get(f"{V1}/jsonldContexts")).json()
+                assert [one for one in listed if "/context-" in one] == []
+            assert (await care.get(f"{V1}/entities/{urn}")).status_code == 200
+
+    asyncio.run(run())

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple, Protocol
 
 import msgspec
@@ -18,7 +18,7 @@ from poorter.city.clock import Clock
 from poorter.city.entity import Attribute, Entity
 from poorter.city.errors import Denied
 from poorter.city.query import Query
-from poorter.gate.permit import Permit
+from poorter.gate.permit import Permit, TypeRule
 from poorter.ledger.lines import KeptLine, SealedLine
 from poorter.store.evolving import EvolutionOp, Evolving
 from poorter.store.history.port import HistoryStore
@@ -381,7 +381,17 @@ def visible(entity: StoredEntity, permit: Permit) -> StoredEntity | None:
     if rule.attributes is None and not rule.without:
         return entity
     kept = tuple([a for a in entity.attributes if rule.covers(a.name)])
-    return msgspec.structs.replace(entity, attributes=kept)
+    changed_us = max((a.modified_at_us for a in kept), default=entity.created_at_us)
+    return msgspec.structs.replace(entity, attributes=kept, modified_at_us=changed_us)
+
+
+def tell(event: Event, rule: TypeRule | None) -> Event | None:
+    """What of an event exists under the rule for its types; a change of nothing but what does not
+    exist is none."""
+    if rule is None or (rule.attributes is None and not rule.without):
+        return None if rule is None else event
+    names = tuple(filter(rule.covers, event.names))
+    return None if event.names and not names else replace(event, names=names)
 
 
 @dataclass(frozen=True, slots=True)

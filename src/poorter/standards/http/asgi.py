@@ -33,7 +33,7 @@ class Answer:
 class Request:
     """One request. Of a header that is sent twice the first counts."""
 
-    __slots__ = ("_headers", "_receive", "method", "path", "scope")
+    __slots__ = ("_headers", "_receive", "method", "path", "processor", "scope")
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.scope = scope
@@ -41,6 +41,7 @@ class Request:
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self._headers: dict[bytes, bytes] = dict(reversed(scope["headers"]))
+        self.processor = ""  # who asks, once that is known
 
     def header(self, name: bytes) -> str | None:
         """The header's value, None when it is not there. `name` in lower case."""

@@ -14,6 +14,7 @@ from poorter.city.errors import Invalid, TooLarge, Unavailable
 from poorter.city.limits import HISTORY_PAGE_MAX
 from poorter.gate.gate import Gate
 from poorter.gate.genesis import RUN
+from poorter.gate.lawful import reads_behind
 from poorter.gate.permit import Action, Permit
 from poorter.gate.uses import Uses
 from poorter.identity.caller import Caller
@@ -109,6 +110,7 @@ class Face:
     def permit(self, request: Request, action: Action) -> tuple[Caller, Permit]:
         """Who asks and what they may. Raises Unauthenticated, TooMany, Denied."""
         caller = self._asking.caller(request)
+        request.processor = caller.processor
         return caller, self.gate.permit(caller.processor, caller.purpose, action)
 
     def renewed(self, permit: Permit) -> Permit:
@@ -220,8 +222,15 @@ class Face:
         """Where the whole of a context can be had: its own URL, or one it is given here."""
         if context.url:
             return context.url
+        self.check_publishes(request)
         local_id = await self.contexts.keep(context.source, "ImplicitlyCreated")
         return base_url(request) + PATH + local_id
+
+    def check_publishes(self, request: Request) -> None:
+        """A @context that is kept here is for everybody, and its words can be anything. Raises
+        Invalid for whoever reads behind a wall: nothing that they make goes there."""
+        if reads_behind(self.gate.policy, request.processor):
+            raise Invalid("this use of data on persons publishes no @context: name one by its URL")
 
     async def wanted(self, request: Request, context: Context, geojson: bool = False) -> Wanted:
         """json with a Link, ld+json with @context inside, or GeoJSON (6.3.6).

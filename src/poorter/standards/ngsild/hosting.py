@@ -19,6 +19,7 @@ _KINDS = ("Hosted", "Cached", "ImplicitlyCreated")
 async def add(face: Face, request: Request) -> Answer:
     """POST /jsonldContexts (5.13.2)."""
     face.permit(request, "write")
+    face.check_publishes(request)
     doc = await parsed_json(request)
     if not isinstance(doc, dict) or "@context" not in doc:
         raise Misplaced("the document has no @context")

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 
 from poorter.city.limits import PAGE_MAX
@@ -39,12 +40,15 @@ class Waiting:
         found = self._store.events(permit, after, PAGE_MAX)
         return [e for e in found if e.sequence <= last and _of(e, types)], last
 
-    async def until_after(self, after: int, types: frozenset[str], wait_s: float) -> None:
-        """Return when something of these types was committed after a number, or time is up."""
+    async def until_after(
+        self, after: int, types: frozenset[str], wait_s: float, told: Callable[[Event], bool]
+    ) -> None:
+        """Return when something of these types that the asker is told was committed after a
+        number, or time is up."""
         if self._count >= WAITING_MAX:
             return
         self._count += 1
-        follower = self._stream.follow(lambda event: _of(event, types), 1)
+        follower = self._stream.follow(lambda event: _of(event, types) and told(event), 1)
         try:
             if self._store.sequence() <= after:  # after it follows: nothing falls in between
                 async with asyncio.timeout(wait_s):

@@ -34,7 +34,7 @@ from poorter.standards.operations.events import Waiting
 from poorter.standards.operations.groups import groups_doc, parse_groups
 from poorter.standards.operations.replay import Replays
 from poorter.standards.operations.writes import parse_ops
-from poorter.store.contract import StoredEntity
+from poorter.store.contract import Event, StoredEntity
 from poorter.stream.local import LocalStream
 from poorter.systems.city import CAPABILITIES
 
@@ -78,9 +78,11 @@ class CityHandle:
         await send(answer, transmit)
         self.face.answered(request, answer.status)
 
-    def versions(self, caller: Caller, entities: tuple[StoredEntity, ...]) -> list[int]:
-        """A version rises also with what a permit hides, so only who may change an entity sees
-        its version: by writing, or by advice on a mandate that runs. Else 0."""
+    def versions(
+        self, caller: Caller, permit: Permit, entities: tuple[StoredEntity, ...]
+    ) -> list[int]:
+        """A version rises also with what a permit hides, so only who sees all of an entity, and
+        may change it, sees its version: by writing, or by advice on a mandate that runs. Else 0."""
         advised = {
             mandate.entity_type
             for mandate in self.decisions.mandates.values()
@@ -90,11 +92,14 @@ class CityHandle:
         if self.gate.allows(caller.processor, caller.purpose, "write"):
             writing = self.gate.permit(caller.processor, caller.purpose, "write")
 
-        def may(types: tuple[str, ...]) -> bool:
-            written = writing is not None and writing.rule_of(types) is not None
-            return written or not advised.isdisjoint(types)
+        def may(entity: StoredEntity) -> bool:
+            rule = permit.rule_of(entity.types)
+            if entity.subject is not None or rule is None or rule.attributes or rule.without:
+                return False
+            written = writing is not None and writing.rule_of(entity.types) is not None
+            return written or not advised.isdisjoint(entity.types)
 
-        return [entity.version if may(entity.types) else 0 for entity in entities]
+        return [entity.version if may(entity) else 0 for entity in entities]
 
 
 async def about(handle: CityHandle, request: Request) -> Answer:
@@ -114,7 +119,7 @@ async def entities(handle: CityHandle, request: Request) -> Answer:
     """GET /api/city/entities: asked as in NGSI-LD; each with its version, by ascending id."""
     caller, permit = handle.face.permit(request, "read")
     page = handle.face.store.query(permit, _query(request.query()))
-    versions = handle.versions(caller, page.entities)
+    versions = handle.versions(caller, permit, page.entities)
     await handle.face.before_leaving(request, permit, page.entities)
     found = b",".join(encode_entity(entity, _FORM) for entity in page.entities)
     body = b'{"versions":' + msgspec.json.encode(versions) + b',"entities":[' + found + b"]}"
@@ -154,9 +159,18 @@ async def events(handle: CityHandle, request: Request) -> Answer:
     after = _after(given.get("after"))
     wait_s = number(given, "wait_s", 0, 0, WAIT_S_MAX)
     types = frozenset(filter(None, given.get("type", "").split(",")))
-    handle.face.permit(request, "read")
+    caller, _ = handle.face.permit(request, "read")
     if after is not None and wait_s:
-        await handle.waiting.until_after(after, types, wait_s)
+
+        def meets(event: Event) -> bool:
+            """Whether it exists for the caller at that moment; a use that ended ends the wait."""
+            try:
+                now = handle.gate.permit(caller.processor, caller.purpose, "read")
+                return handle.face.store.told(now, event) is not None
+            except CityError:
+                return True
+
+        await handle.waiting.until_after(after, types, wait_s, meets)
     _, permit = handle.face.permit(request, "read")
     found, last = handle.waiting.events(permit, after, types)
     told = [StoredEntity(e.urn, e.types, (), 0, 0, 0, (), e.subject) for e in found]

@@ -65,11 +65,14 @@ def evolution(
     if not head.live and not reader.kept(series):
         raise NotFound(f"{query.urn} is not there")
     found, beyond = reader.page(series)
+    modified_us = head.modified_us
+    if head.live and (rule.attributes is not None or rule.without):
+        modified_us = max(head.created_us, _changed_us(connection, head.row, rule))
     return Evolution(
         head.urn,
         head.types,
         head.created_us,
-        head.modified_us,
+        modified_us,
         None if head.live else head.modified_us,
         tuple(found),
         tuple(reader.scopes(head)),
@@ -92,6 +95,16 @@ def _head(connection: Connection, urn: str, now_us: int) -> _Head | None:
         names, paths = tuple(types.split(" ")), tuple(scopes.split())
         return _Head(urn, names, paths, created_us, modified_us, bool(live), row, expires_us)
     return None
+
+
+def _changed_us(connection: Connection, row: int, rule: TypeRule) -> int:
+    """When the newest change was of what exists under the rule."""
+    rows = connection.execute(
+        "SELECT n.name, a.modified_us FROM attribute a JOIN name n ON n.id = a.name "
+        "WHERE a.entity = ? AND a.live",
+        (row,),
+    )
+    return max((changed_us for name, changed_us in rows if rule.covers(name)), default=0)
 
 
 class _Reader:

@@ -301,12 +301,13 @@ class TableStore:
             c.Event(s, at, kind, urn, tuple(types.split()), tuple(names.split()))
             for s, at, kind, urn, types, names in rows
         )
-        return [event for event in events if permit.rule_of(event.types) is not None]
+        told = (c.tell(event, permit.rule_of(event.types)) for event in events)
+        return [event for event in told if event is not None]
 
     def told(self, permit: Permit, event: c.Event) -> c.Event | None:
         """The event, where the permit covers its types."""
         permit.check("read", self.clock.now_us())
-        return event if permit.rule_of(event.types) is not None else None
+        return c.tell(event, permit.rule_of(event.types))
 
     def leaves(self, permit: Permit, after: int, limit: int) -> list[tuple[int, bytes]]:
         """Committed ledger leaves from index `after` on."""

@@ -212,15 +212,17 @@ class WalledStore:
                 raise NotFound(f"{query.urn} is not there")
             return self.inner.evolution(outside(permit), query)
         reach = None if sealed is None else self.rows.reach(permit, sealed)
-        if reach is None:
+        if sealed is None or reach is None:
             raise NotFound(f"{query.urn} is not there")
         found = self.inner.evolution(inside(permit), replace(query, urn=kept))
         opened = (self.rows.instance(permit, reach, kept, one) for one in found.instances)
         beyond = found.beyond
+        changed = (a.modified_at_us for a in sealed.attributes if reach.covers(a.name))
         return replace(
             found,
             urn=query.urn,
             types=open_types(found.types),
+            modified_at_us=max(changed, default=sealed.created_at_us),
             instances=tuple(one for one in opened if one is not None),
             scopes=(),
             beyond=None if beyond is None else frozenset(filter(reach.covers, beyond)),
@@ -253,15 +255,17 @@ class WalledStore:
         if event.types[:1] == () or event.types[0][:1] != SEALED:
             return self.inner.told(outside(permit), event)
         try:
-            opened = self.rows.open(permit, self.inner.entity(inside(permit), event.urn))
+            sealed = self.inner.entity(inside(permit), event.urn)
         except NotFound:
             return None  # gone since: whom it was about can't be asked any more
-        if opened is None:
+        opened, reach = self.rows.open(permit, sealed), self.rows.reach(permit, sealed)
+        if opened is None or reach is None:
             return None
-        names = {attribute.name for attribute in opened.attributes}
-        shown = tuple(name for name in event.names if name in names)
+        names = tuple(filter(reach.covers, event.names))
+        if event.names and not names:
+            return None  # only what does not exist for this permit has changed
         subject = opened.subject
-        return replace(event, urn=opened.urn, types=opened.types, names=shown, subject=subject)
+        return replace(event, urn=opened.urn, types=opened.types, names=names, subject=subject)
 
     def watch(self, listener: Callable[[Sequence[c.Changed]], None]) -> c.Watch:
         """Call `listener` after each group commit with what changed of the watched types."""
