@@ -8,7 +8,7 @@ import pytest
 from tests.gate.policies import T, small
 
 from poorter.city.clock import ManualClock
-from poorter.city.errors import Denied, Invalid
+from poorter.city.errors import Denied, Invalid, Unavailable
 from poorter.city.limits import PERMIT_LEASE_US
 from poorter.city.time import DAY_US
 from poorter.gate.bundle import make_bundle, open_bundle
@@ -109,8 +109,10 @@ def test_a_rescinded_goal_stops_everything_under_it(gate: Gate, clock: ManualClo
     for action in ("read", "write", "command"):
         assert not gate.allows("system", "find", action)  # type: ignore[arg-type]
     clock.forward_s(1)
-    with pytest.raises(Denied):
+    with pytest.raises(Unavailable):  # the lease is over; who asks for another one is denied
         held.check("read", clock.now_us())
+    with pytest.raises(Denied):
+        gate.permit("app", "find", "read")
 
 
 def test_a_goal_without_vote_opens_nothing() -> None:
