@@ -88,9 +88,9 @@ def test_linked_entities(tmp_path: Path) -> None:
             assert [member["id"] for member in flat] == [HALL, TREE]
             known = await get(client, f"/entities/{HALL}?join=inline&containedBy={TREE}")
             assert "entity" not in known["stands"]
-            by_link = await get(client, "/entities?type=City&q=stands{Road:age}==9")
+            by_link = await get(client, "/entities?type=City&join=inline&q=stands{Road:age}==9")
             assert [member["id"] for member in by_link] == [HALL]
-            none = await get(client, "/entities?type=City&q=stands{Water:age}==9")
+            none = await get(client, "/entities?type=City&join=inline&q=stands{Water:age}==9")
             assert none == []
 
     asyncio.run(run())
@@ -112,8 +112,8 @@ def test_what_a_permit_hides_is_hidden_behind_a_link_too(tmp_path: Path) -> None
                 answer = await client.get(f"{V1}/entities?type=City&join={join}")
                 assert "Secret" not in answer.text
                 assert len(answer.json()) == 1
-            assert await get(client, "/entities?type=City&q=stands{age}==9") == []
-            assert await get(client, "/entities?type=City&q=stands{Secret:age}") == []
+            assert await get(client, "/entities?type=City&join=inline&q=stands{age}==9") == []
+            assert await get(client, "/entities?type=City&join=inline&q=stands{Secret:age}") == []
 
     asyncio.run(run())
 

@@ -38,7 +38,7 @@ def test_it_is_a_system_attribute_wherever_it_stands(tmp_path: Path) -> None:
             shown = (await client.get(f"{V1}/entities/{ID}?options=sysAttrs")).json()
             for one in (shown, shown["n"], shown["n"]["accuracy"], shown["near"], shown["free"][0]):
                 assert one["expiresAt"] == ends
-            asked = f"{V1}/entities?q=expiresAt=={ends}"
+            asked = f"{V1}/entities?type=City&q=expiresAt=={ends}"
             assert len((await client.get(asked)).json()) == 1
             clock.forward_s(60)
             assert (await client.get(f"{V1}/entities/{ID}")).status_code == 404

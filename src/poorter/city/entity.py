@@ -35,6 +35,10 @@ VALUE_KEY: dict[str, str] = {
 }
 
 
+#: sub-attributes that are a bare text in every form: what a proof was made over (4.5.2.2)
+SEALED_MEMBERS = frozenset(("entityIdSealed", "entityTypeSealed"))
+
+
 @dataclass(frozen=True, slots=True)
 class Attribute:
     """One instance of an attribute: what is said, when it was so, under which datasetId."""

@@ -9,8 +9,18 @@ from typing import Any
 
 from poorter.city.entity import Attribute, Entity
 from poorter.city.errors import Invalid
-from poorter.city.query import And, Compare, Condition, Exists, Moment, Or, Path, Range
+from poorter.city.query import And, Compare, Condition, Exists, Iri, Moment, Or, Path, Range
 from poorter.city.time import format_us, parse_us
+
+
+class _Word:
+    """A term of a vocabulary: like its IRI, and like no other text."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
 
 _NOTHING = object()
 _LINKS = ("Relationship", "ListRelationship")
@@ -63,6 +73,23 @@ def targets_of(
 OWN = frozenset(("id", "type", "scope", "createdAt", "modifiedAt", "expiresAt"))
 
 
+def only_own(condition: Condition) -> bool:
+    """Whether a condition asks only what every entity says of itself."""
+    if isinstance(condition, And | Or):
+        return all(map(only_own, condition.terms))
+    return condition.path.linked is None and condition.path.name in OWN
+
+
+def links_in(condition: Condition) -> int:
+    """Over how many links, one after the other, a condition goes on."""
+    if isinstance(condition, And | Or):
+        return max(map(links_in, condition.terms))
+    path, links = condition.path, 0
+    while path.linked is not None:
+        path, links = path.linked, links + 1
+    return links
+
+
 def _own(entity: Entity, path: Path) -> Iterator[Any]:
     if path.sub or path.keys:
         return
@@ -100,6 +127,9 @@ def _values(attribute: Attribute, keys: tuple[str, ...]) -> Iterator[Any]:
     if attribute.kind == "LanguageProperty" and keys in ((), ("*",)):
         words = (w if isinstance(w, list) else [w] for w in found.values())
         yield [word for same in words for word in same]  # in any language
+        return
+    if attribute.kind == "VocabProperty" and not keys:
+        yield list(map(_Word, found)) if isinstance(found, list) else _Word(found)
         return
     for key in keys:
         found = found.get(key, _NOTHING) if isinstance(found, Mapping) else _NOTHING
@@ -139,8 +169,8 @@ def _meets(target: Any, condition: Compare) -> bool:
         return (all if every else any)(_meets(part, condition) for part in target)
     if condition.op == "!=":
         return all(not _equal(target, value) for value in condition.values)
-    if condition.op == "!~=":
-        return all(not _like(target, value) for value in condition.values)
+    if condition.op == "!~=":  # what is no text is neither in a pattern nor out of it (4.9)
+        return isinstance(target, str) and not any(_like(target, v) for v in condition.values)
     test = _TESTS[condition.op]
     return any(test(target, value) for value in condition.values)
 
@@ -154,6 +184,8 @@ def _equal(target: Any, value: Any) -> bool:
 
 
 def _ordered(target: Any, value: Any, test: Callable[[Any, Any], bool]) -> bool:
+    if isinstance(target, _Word):
+        return isinstance(value, Iri) and test(target.name, value.name)
     if isinstance(value, Moment):
         try:
             return test(parse_us(target), value.at_us)

@@ -31,6 +31,19 @@ class Path:
     linked_types: tuple[str, ...] = ()
 
 
+class Iri(str):
+    """A text in a condition that is the IRI of a term; `name` is what that term is called here."""
+
+    name: str
+
+    @staticmethod
+    def of(iri: str, name: str) -> Iri:
+        """The IRI of `name`."""
+        found = Iri(iri)
+        found.name = name
+        return found
+
+
 @dataclass(frozen=True, slots=True)
 class Moment:
     """A date-time in a condition, compared as a moment and not as text."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from poorter.city.entity import VALUE_KEY, Attribute, Entity
+from poorter.city.entity import SEALED_MEMBERS, VALUE_KEY, Attribute, Entity
 from poorter.city.errors import Invalid, TooLarge
 from poorter.city.limits import ATTRIBUTE_BYTES_MAX
 from poorter.city.time import format_us, parse_us
@@ -41,7 +41,8 @@ def attribute_dict(attribute: Attribute) -> dict[str, Any]:
     if attribute.expires_at_us is not None:
         body["expiresAt"] = format_us(attribute.expires_at_us)
     for sub in attribute.sub:
-        body[sub.name] = attribute_dict(sub)
+        bare = sub.name in SEALED_MEMBERS
+        body[sub.name] = sub.value if bare else attribute_dict(sub)
     return body
 
 
@@ -112,7 +113,7 @@ def _attribute(
         dataset_id=body.get("datasetId"),
         unit_code=body.get("unitCode"),
         sub=tuple(
-            _attribute(key, part, None, None)
+            Attribute(key, part) if key in SEALED_MEMBERS else _attribute(key, part, None, None)
             for key, part in body.items()
             if key not in _META and key != value_key
         ),

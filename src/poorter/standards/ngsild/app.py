@@ -27,9 +27,11 @@ from poorter.standards.ngsild.sources import batching, identity, mapping, readin
 from poorter.standards.ngsild.sources import routes as sources
 from poorter.standards.ngsild.sources.watching import REGISTRATIONS
 from poorter.standards.ngsild.subscriptions.routes import ENTITIES as SUBSCRIPTIONS
+from poorter.standards.ngsild.temporal import mapping as evolutions
 from poorter.standards.ngsild.temporal import reading as evolution
 from poorter.standards.ngsild.temporal import writing as evolving
 from poorter.standards.ngsild.tenants import TENANT, Tenants
+from poorter.standards.ngsild.versions import conforming, preferred
 
 PREFIX = "/ngsi-ld/v1/"
 Handler = Callable[..., Awaitable[Answer]]
@@ -74,6 +76,7 @@ ROUTES: dict[tuple[str, ...], dict[str, Handler]] = {
         "PATCH": evolving.replace,
         "DELETE": evolving.delete_instance,
     },
+    ("temporal", "entityMaps"): {"GET": evolutions.create, "POST": evolutions.create_by_post},
     ("temporal", "entityOperations", "query"): {"POST": evolution.query_by_post},
     ("subscriptions",): {"POST": SUBSCRIPTIONS.create, "GET": SUBSCRIPTIONS.query},
     ("subscriptions", "{id}"): {
@@ -88,7 +91,7 @@ ROUTES: dict[tuple[str, ...], dict[str, Handler]] = {
         "DELETE": sources.delete,
     },
     ("info", "sourceIdentity"): {"GET": identity.source_identity},
-    ("entityMaps",): {"GET": mapping.create},
+    ("entityMaps",): {"GET": mapping.create, "POST": mapping.create_by_post},
     ("entityMaps", "{id}"): {
         "GET": mapping.retrieve,
         "PATCH": mapping.update,
@@ -137,6 +140,18 @@ SPREAD: dict[Handler, Handler] = {
 }
 
 
+async def mapped_entity(face: Face, request: Request, urn: str) -> Answer:
+    """GET /entities/{id} with an entity map."""
+    spread = face.federation is not None and face.federation.registry.any
+    handler = reading.retrieve if spread else consumption.retrieve
+    return await mapping.retrieve_mapped(face, request, handler, urn)
+
+
+async def mapped_evolution(face: Face, request: Request, urn: str) -> Answer:
+    """GET /temporal/entities/{id} with an entity map."""
+    return await mapping.retrieve_mapped(face, request, evolution.retrieve, urn)
+
+
 #: what makes a tenant that is not there yet (5.5.10); a hosted @context is of a tenant as well
 MAKES_TENANTS: frozenset[Handler] = frozenset(
     (
@@ -149,6 +164,28 @@ MAKES_TENANTS: frozenset[Handler] = frozenset(
         REGISTRATIONS.create,
         hosting.add,
     )
+)
+
+
+#: handlers that can make an entity map, or be held to one
+_MAPPED: dict[Handler, Handler] = {
+    consumption.query: mapping.query,
+    evolution.query: evolutions.query,
+    consumption.retrieve: mapped_entity,
+    evolution.retrieve: mapped_evolution,
+}
+#: handlers that answer with entities
+_ENTITIES: frozenset[Handler] = frozenset(
+    [
+        consumption.retrieve,
+        consumption.query,
+        consumption.query_by_post,
+        reading.retrieve,
+        reading.query,
+        reading.query_by_post,
+        mapping.query,
+        mapped_entity,
+    ]
 )
 
 
@@ -215,11 +252,15 @@ class NgsiLd:
 
 async def _handled(face: Face, request: Request, handler: Handler, variables: list[str]) -> Answer:
     federation = face.federation
-    if handler is consumption.query and mapping.asked_for(request):
-        handler = mapping.query
+    if handler in _MAPPED and mapping.asked_for(request):
+        handler = _MAPPED[handler]
     elif federation is not None and federation.registry.any:
         handler = SPREAD.get(handler, handler)
-    return await handler(face, request, *variables)
+    answer = await handler(face, request, *variables)
+    if request.header(b"prefer") is None:
+        return answer
+    version = preferred(request)
+    return answer if version is None else conforming(answer, version, handler in _ENTITIES)
 
 
 def _raw_path(scope: Scope) -> str:

@@ -13,7 +13,7 @@ from poorter.gate.gate import for_update
 from poorter.gate.permit import Permit
 from poorter.standards.http.asgi import Answer, Request
 from poorter.standards.ngsild.context import Context, external
-from poorter.standards.ngsild.decode import RESERVED, parse_instances
+from poorter.standards.ngsild.decode import NULL, RESERVED, parse_instances
 from poorter.standards.ngsild.face import NO_CONTENT, Face, plain_json
 from poorter.standards.ngsild.fragment import (
     is_null,
@@ -105,6 +105,8 @@ async def change_one(face: Face, request: Request, urn: str, term: str) -> Answe
         raise Invalid("an attribute fragment is a JSON object")
     doc = {member: value for member, value in doc.items() if member != "@context"}
     dataset = doc.get("datasetId")
+    if dataset == NULL:
+        raise Invalid("a datasetId can't be removed (5.5.8)")
     if dataset is not None:
         check_uri(dataset, "datasetId")
 
@@ -153,6 +155,7 @@ async def delete(face: Face, request: Request, urn: str, term: str) -> Answer:
     if dataset is not None:
         check_uri(dataset, "datasetId")
     op = c.DeleteAttribute(urn, _name(term, context), dataset, flag(given, "deleteAll"))
+    _check_selected(face, permit, given, context, urn)
     await face.commit(request, caller, permit, op)
     return NO_CONTENT
 

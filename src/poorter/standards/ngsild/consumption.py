@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
@@ -31,6 +32,7 @@ from poorter.standards.ngsild.selecting import (
 from poorter.store import contract as c
 
 BASE = "/ngsi-ld/v1"
+OFFSET_NEAR = 1000  # up to so many, skipping them costs less than a link that can't be read
 _PLAIN_FORM = Form()
 #: all that a query for entities may say in its URL
 QUERY = WHICH | PAGING | ORDER | FORM | {"splitEntities"}
@@ -126,11 +128,33 @@ async def _answer(
     headers = list(wanted.headers)
     if page.count is not None:
         headers.append((b"ngsild-results-count", str(page.count).encode()))
-    if following is not None and request.method == "GET":
-        rest = {name: value for name, value in given.items() if name not in ("offset", "after")}
-        url = f"{BASE}/entities?{urlencode({**rest, **following})}"
-        headers.append((b"link", f'<{url}>; rel="next"'.encode()))
+    if request.method == "GET":
+        page_of = (selection.query.limit, selection.passed, following)
+        headers += page_links(f"{BASE}/entities", given, *page_of, wanted.media)
     return Answer(200, encode_entities(page.entities, form, links), tuple(headers))
+
+
+def page_links(
+    path: str,
+    given: Mapping[str, str],
+    limit: int,
+    passed: int,
+    following: dict[str, Any] | None,
+    media: str,
+) -> list[tuple[bytes, bytes]]:
+    """Link headers to the page before and the next one (5.5.9.1): by offset, and far from the start
+    by key, beside how many entities came before."""
+    rest = {name: value for name, value in given.items() if name not in ("offset", "after", "past")}
+    pages: dict[str, dict[str, Any]] = {}
+    if passed and limit:
+        pages["prev"] = {"offset": max(0, passed - limit)}
+    if following is not None:
+        pages["next"] = following
+    links = []
+    for rel, place in pages.items():
+        url = f"{path}?{urlencode(sorted({**rest, **place}.items()))}"
+        links.append((b"link", f'<{url}>; rel="{rel}";type="{media}"'.encode()))
+    return links
 
 
 def find(face: Face, permit: Permit, selection: Selection) -> tuple[c.Page, dict[str, Any] | None]:
@@ -140,7 +164,10 @@ def find(face: Face, permit: Permit, selection: Selection) -> tuple[c.Page, dict
     page = _page(face, permit, selection.query, selection.offset)
     if page.after is None or not selection.query.limit:
         return page, None
-    return page, {"after": page.after}
+    passed = selection.passed + len(page.entities)
+    if passed <= OFFSET_NEAR:
+        return page, {"offset": passed}
+    return page, {"after": page.after, "past": passed}
 
 
 def _page(face: Face, permit: Permit, asked: Query, offset: int) -> c.Page:

@@ -128,6 +128,8 @@ def _take(part: Mapping[str, Any], terms: dict[str, str]) -> None:
         if term.startswith("@") or term in CORE_TERMS or term in ("id", "type"):
             continue  # @vocab, @version, @base: the core fixes them; its terms are protected
         if isinstance(value, Mapping):
+            if "@context" in value:
+                raise Invalid(f"@context: {term:.80} has a context of its own (5.5.7)")
             value = value.get("@id", term if ":" in term else _DEFAULT + term)
         if value is None:
             terms.pop(term, None)

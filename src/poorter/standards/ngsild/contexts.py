@@ -152,8 +152,8 @@ class Contexts:
             expires_us = now_us + age_s * 1_000_000
         try:
             doc = context_of(parse_json(raw))
-        except CityError as wrong:
-            raise ContextUnavailable(f"{url[:200]} holds no @context: {wrong.detail}") from None
+        except CityError as wrong:  # it can be had, and is none (5.5.6)
+            raise Invalid(f"{url[:200]} holds no @context: {wrong.detail}") from None
         stored = Stored(mint("urn:ngsi-ld:context:"), "Cached", doc, now_us, url, expires_us)
         while len(self._cached) >= _CACHED_MAX:
             self._cached.pop(next(iter(self._cached)))

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from poorter.city.entity import VALUE_KEY, Attribute, Entity, Kind
+from poorter.city.entity import SEALED_MEMBERS, VALUE_KEY, Attribute, Entity, Kind
 from poorter.city.errors import Invalid, TooLarge
 from poorter.city.ids import check_name, check_uri
 from poorter.city.limits import ENTITY_ATTRIBUTES_MAX, NAME_CHARS_MAX
@@ -44,6 +44,8 @@ _ONLY_ANSWERED = frozenset(f"previous{key[0].upper()}{key[1:]}" for key in _VALU
 _PLACES = frozenset(("location", "observationSpace", "operationSpace"))
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:[.,]\d{1,9})?Z\Z")
 _SUB_DEPTH_MAX = 5
+#: a proof of integrity, and what it was made over
+PROOF = "ngsildproof"
 #: NGSI-LD Null (4.5.0): JSON-LD itself drops null, so the standard spells it
 NULL = "urn:ngsi-ld:null"
 _KIND_OF: dict[str, Kind] = {
@@ -61,7 +63,10 @@ def parse_entity(doc: Any, context: Context) -> Entity:
     """A whole entity. Raises Invalid or TooLarge naming the member that is wrong."""
     if not isinstance(doc, dict):
         raise Invalid("an entity is a JSON object")
+    doc = aliased(doc)
     urn = check_uri(doc.get("id"), "id")
+    if urn == NULL:
+        raise Invalid(f"{NULL} removes in an update, it is no id")
     return Entity(
         urn,
         parse_types(doc.get("type"), context),
@@ -74,6 +79,16 @@ def parse_entity(doc: Any, context: Context) -> Entity:
 def parse_expiry(name: str, doc: Mapping[str, Any]) -> int | None:
     """When an entity or attribute expires (4.22); None where nothing is said of it."""
     return parse_moment(name, doc["expiresAt"], "expiresAt") if "expiresAt" in doc else None
+
+
+def aliased(doc: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A document with id and type for JSON-LD's own words (4.4)."""
+    if "@id" not in doc and "@type" not in doc:
+        return doc
+    return {_ALIASES.get(name, name): value for name, value in doc.items()}
+
+
+_ALIASES = {"@id": "id", "@type": "type"}
 
 
 def parse_types(value: Any, context: Context) -> tuple[str, ...]:
@@ -134,6 +149,7 @@ def _is_instance(value: Any) -> bool:
 def _attribute(name: str, body: Any, context: Context, depth: int) -> Attribute:
     if not isinstance(body, dict):
         return Attribute(name, _plain(name, body))  # concise: a bare value
+    body = aliased(body)
     kind = _kind(name, body)
     if kind is None:  # concise: a bare geometry or a bare object
         if "coordinates" in body:
@@ -145,6 +161,8 @@ def _attribute(name: str, body: Any, context: Context, depth: int) -> Attribute:
     if kind == "Property" and name in _PLACES:
         raise Invalid(f"{name} is a GeoProperty")
     value = _value(name, kind, body[key], context)
+    if name == PROOF and not isinstance(value, dict):
+        raise Invalid(f"{name}: its value is the object of a proof (4.5.2.2)")
     if len(body) == 2 and "type" in body:
         return Attribute(name, value, kind)
     for other in _VALUE_KEYS & body.keys():
@@ -167,7 +185,7 @@ def _attribute(name: str, body: Any, context: Context, depth: int) -> Attribute:
         dataset_id=_dataset(name, dataset),
         unit_code=unit,
         sub=tuple(_subs(name, body, context, depth)),
-        value_type=_value_type(name, body.get("valueType")),
+        value_type=_value_type(name, kind, body.get("valueType")),
         object_types=_object_types(body, context),
         expires_at_us=parse_expiry(name, body),
     )
@@ -178,7 +196,9 @@ def _dataset(name: str, value: Any) -> str | None:
     return None if value in (None, "@none") else check_uri(value, f"{name}: datasetId")
 
 
-def _value_type(name: str, value: Any) -> str | None:
+def _value_type(name: str, kind: Kind, value: Any) -> str | None:
+    if value is not None and kind == "LanguageProperty" and value != "langString":
+        raise Invalid(f"{name}: the valueType of a LanguageProperty is langString")
     if value is not None and (not isinstance(value, str) or len(value) > NAME_CHARS_MAX):
         raise Invalid(f"{name}: valueType is a short text")
     return value
@@ -194,10 +214,23 @@ def _subs(name: str, body: Mapping[str, Any], context: Context, depth: int) -> I
     if body.keys() <= _META:
         return
     for term, value in body.items():
-        if term not in _META:
+        if term in SEALED_MEMBERS:
+            yield _sealed(name, term, value, context)
+        elif term not in _META:
             if depth >= _SUB_DEPTH_MAX:
                 raise TooLarge(f"{name}: sub-attributes are nested at most {_SUB_DEPTH_MAX} deep")
             yield _attribute(context.expand(check_name(term)), value, context, depth + 1)
+
+
+def _sealed(name: str, term: str, value: Any, context: Context) -> Attribute:
+    """What a proof was made over: bare texts, in a proof only (4.5.2.2)."""
+    if name != PROOF:
+        raise Invalid(f"{name}: {term} stands in {PROOF} only")
+    if term == "entityIdSealed":
+        return Attribute(term, check_uri(value, term))
+    if not isinstance(value, str):
+        raise Invalid(f"{name}: {term} is a text")
+    return Attribute(term, context.expand(check_name(value, term)))
 
 
 def _kind(name: str, body: Mapping[str, Any]) -> Kind | None:
@@ -227,7 +260,7 @@ def _value(name: str, kind: Kind, value: Any, context: Context) -> Any:
     if kind == "LanguageProperty":
         if value == {"@none": NULL}:
             raise Invalid(f"{name}: {NULL} removes an attribute in an update, it is no text")
-        if not isinstance(value, dict) or not all(map(_is_words, value.values())):
+        if not isinstance(value, dict) or not all(map(_is_words, value.values())) or "" in value:
             raise Invalid(f"{name}: languageMap holds texts by language")
         return value
     if kind == "VocabProperty":
@@ -239,6 +272,8 @@ def _value(name: str, kind: Kind, value: Any, context: Context) -> Any:
     if kind == "ListProperty" and not isinstance(value, list):
         raise Invalid(f"{name}: valueList is a list")
     if kind == "JsonProperty":
+        if not isinstance(value, dict | list):
+            raise Invalid(f"{name}: json is an object, or a list of them")
         check_depth(value)
         return value
     return _plain(name, value)
@@ -315,6 +350,8 @@ def parse_scopes(value: Any) -> tuple[str, ...]:
     """One scope or a list of them (4.18)."""
     if value is None:
         return ()
+    if value == NULL:
+        raise Invalid(f"{NULL} removes in an update, it is no scope")
     scopes = value if isinstance(value, list) else [value]
     if len(scopes) > SCOPES_MAX:
         raise TooLarge(f"an entity has at most {SCOPES_MAX} scopes")

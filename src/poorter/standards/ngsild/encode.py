@@ -11,11 +11,15 @@ import msgspec
 from poorter.city.time import format_us
 from poorter.standards.ngsild.form import Form
 from poorter.standards.ngsild.linked import Links
-from poorter.standards.ngsild.represent import represent, without_expiry
+from poorter.standards.ngsild.represent import normalised, represent, without_expiry
 from poorter.store.contract import StoredAttribute, StoredEntity
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
+
+
+#: a list of links is shown in another form than it is kept in (4.5.22.2)
+_LINKS = b'{"type":"ListRelationship"'
 
 
 @lru_cache(maxsize=8192)
@@ -136,8 +140,11 @@ def _several(same: list[StoredAttribute], form: Form) -> bytes:
 
 def _one(attribute: StoredAttribute, form: Form) -> bytes:
     if not form.times:
-        if attribute.expires_at_us is None:
+        if attribute.expires_at_us is None and not attribute.body.startswith(_LINKS):
             return attribute.body
-        return _encode(without_expiry(_decode(attribute.body)))
+        return _encode(without_expiry(normalised(_decode(attribute.body), form.context)))
+    body = attribute.body
+    if body.startswith(_LINKS):
+        body = _encode(normalised(_decode(body), form.context))
     created, modified = map(format_us, (attribute.created_at_us, attribute.modified_at_us))
-    return attribute.body[:-1] + f',"createdAt":"{created}","modifiedAt":"{modified}"}}'.encode()
+    return body[:-1] + f',"createdAt":"{created}","modifiedAt":"{modified}"}}'.encode()

@@ -56,6 +56,11 @@ class Wanted:
     geojson: bool = False
 
     @property
+    def media(self) -> str:
+        """The media type of the answer."""
+        return self.headers[0][1].decode()
+
+    @property
     def plain(self) -> bool:
         """JSON under the core @context: what most requests want."""
         return self.headers is _PLAIN_HEADERS
@@ -204,10 +209,7 @@ class Face:
 
     def _media(self, request: Request) -> bool:
         """Whether the @context comes by Link. Raises NoSuchMedia, Invalid where it comes twice."""
-        if (
-            request.header(b"content-length") is None
-            and request.header(b"transfer-encoding") is None  # chunks tell their length themselves
-        ):
+        if request.header(b"content-length") is None:
             raise LengthMissing("send a Content-Length")
         if request.header(b"content-type") is None:
             raise Misplaced("the Content-Type header is missing")
@@ -303,7 +305,7 @@ def _quality(parameters: str) -> float:
             try:
                 return min(1.0, max(0.0, float(value)))
             except ValueError:
-                return 0.0
+                return 1.0  # what is no weight weighs nothing off
     return 1.0
 
 

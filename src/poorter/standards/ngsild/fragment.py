@@ -14,6 +14,7 @@ from poorter.standards.ngsild.context import Context
 from poorter.standards.ngsild.decode import (
     NULL,
     RESERVED,
+    aliased,
     attribute_name,
     holds_null,
     parse_attribute,
@@ -49,6 +50,7 @@ def parse_fragment(doc: Any, context: Context) -> Fragment:
     """An entity fragment, NGSI-LD Nulls apart. Raises Invalid naming the member."""
     if not isinstance(doc, dict):
         raise Invalid("an entity fragment is a JSON object")
+    doc = aliased(doc)
     if "id" in doc:
         check_uri(doc["id"], "id")
     patches: list[tuple[str, str | None, Any, Attribute | None]] = []
@@ -71,11 +73,17 @@ def parse_fragment(doc: Any, context: Context) -> Fragment:
         raise Invalid("two instances of an attribute have the same datasetId")
     return Fragment(
         types=parse_types(doc["type"], context) if "type" in doc else (),
-        scopes=parse_scopes(doc["scope"]) if "scope" in doc else None,
+        scopes=_scopes(doc),
         patches=tuple(patches),
         gone=tuple(gone),
         expires_at_us=c.NEVER_US if is_null(doc.get("expiresAt")) else parse_expiry("it", doc),
     )
+
+
+def _scopes(doc: Mapping[str, Any]) -> tuple[str, ...] | None:
+    if "scope" not in doc:
+        return None
+    return () if doc["scope"] == NULL else parse_scopes(doc["scope"])
 
 
 def _whole(name: str, doc: Any, context: Context) -> Attribute | None:

@@ -54,6 +54,6 @@ def _distances(relation: str, modifiers: list[str]) -> tuple[float | None, float
             raise Invalid("near takes maxDistance==metres or minDistance==metres")
         if not 0 < found[name] < math.inf:
             raise Invalid(f"{name} is more than nothing, and not endless")
-    if not found:
-        raise Invalid("near needs maxDistance==metres or minDistance==metres")
+    if len(found) != 1 or len(modifiers) != 1:
+        raise Invalid("near needs one of maxDistance==metres and minDistance==metres")
     return found.get("minDistance"), found.get("maxDistance")

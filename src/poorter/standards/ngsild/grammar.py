@@ -3,14 +3,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
 from poorter.city.errors import Invalid, TooLarge
 from poorter.city.limits import PATTERN_CHARS_MAX, QUERY_CHARS_MAX, QUERY_TERMS_MAX
-from poorter.city.query import And, Compare, Condition, Exists, Moment, Or, Path, Range
+from poorter.city.query import And, Compare, Condition, Exists, Iri, Moment, Or, Path, Range
 from poorter.city.time import parse_us
-from poorter.standards.ngsild.context import Context
+from poorter.standards.ngsild.context import Context, external
 
 _OPERATORS = ("!~=", "==", "!=", ">=", "<=", "~=", ">", "<")
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?\Z")
@@ -18,6 +19,7 @@ _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+(Z|[+-]\d\d:\d\d)\Z")
 _DEPTH_MAX = 16
 #: an attribute path ends where one of these begins
 _PATH_END = re.compile(r"[;|()=!<>~{}]")
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"', re.S)
 _LINKS_MAX = 5
 _TYPE_HINT = re.compile(r"([^\W\d]\w*(?:,[^\W\d]\w*)*):(?!//)")
 
@@ -96,8 +98,12 @@ class _Reader:
         if operator not in ("==", "!=") and (len(values) > 1 or isinstance(values[0], Range)):
             raise self.wrong(f"{operator} takes one value")
         if path.name in self._expanding:
-            values = [self._context.expand(v) if isinstance(v, str) else v for v in values]
+            values = [self._term_of(v) if isinstance(v, str) else v for v in values]
         return Compare(path, operator, tuple(values))  # type: ignore[arg-type]
+
+    def _term_of(self, value: str) -> Iri:
+        name = self._context.expand(value)
+        return Iri.of(external(name), name)
 
     def path(self, depth: int = 0) -> Path:
         end = _PATH_END.search(self.text, self.at)
@@ -149,16 +155,20 @@ class _Reader:
             value = self._bare()
         if operator in ("~=", "!~="):
             return _pattern(str(value))
+        if isinstance(value, str) and ":" in value:
+            return Iri.of(value, self._context.expand(value))
         return value
 
     def _quoted(self) -> str:
-        end = self.text.find('"', self.at + 1)
-        while end > 0 and self.text[end - 1] == "\\":
-            end = self.text.find('"', end + 1)
-        if end < 0:
+        quoted = _QUOTED.match(self.text, self.at)
+        if quoted is None:
             raise self.wrong("a quote is not closed")
-        value, self.at = self.text[self.at + 1 : end], end + 1
-        return value.replace('\\"', '"')
+        try:
+            value: str = json.loads(quoted.group(), strict=False)
+        except ValueError:
+            raise self.wrong("what stands in quotes is no JSON string") from None
+        self.at = quoted.end()
+        return value
 
     def _bare(self) -> Any:
         start = self.at

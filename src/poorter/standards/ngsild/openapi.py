@@ -96,6 +96,15 @@ _ROWS: dict[str, Row] = {
         f"{_WHICH} {_FORM} {_LINK} {_PAGE} orderBy",
         "", "Any", 201,
     ),
+    "POST /entityMaps": ("Make an entity map by body (5.14.4)", "", "Query", "Any", 201),
+    "GET /temporal/entityMaps": (
+        "Make an entity map of evolutions (5.14.5)",
+        f"{_WHICH} {_WHEN} {_TIME} {_PAGE}",
+        "", "Any", 201,
+    ),
+    "POST /temporal/entityMaps": (
+        "Make an entity map of evolutions by body (5.14.5)", "", "Query", "Any", 201
+    ),
     "GET /entityMaps/{id}": ("One entity map (5.14.1)", "", "", "Any", 200),
     "PATCH /entityMaps/{id}": ("Keep an entity map longer (5.14.2)", "", "Fragment", "", 204),
     "DELETE /entityMaps/{id}": ("Delete an entity map (5.14.3)", "", "", "", 204),

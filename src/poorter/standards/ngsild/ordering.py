@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +13,7 @@ from poorter.city.errors import Invalid
 from poorter.city.matching import targets_of
 from poorter.city.place import centre, check_geometry, distance_m
 from poorter.city.query import Path
+from poorter.standards.ngsild.collation import ROOT, Collation, parse_collation
 from poorter.standards.ngsild.context import Context
 from poorter.standards.ngsild.grammar import parse_path
 
@@ -28,16 +28,27 @@ class Order:
 
     terms: tuple[tuple[Path, str], ...]
     origin: dict[str, Any] | None = None
+    collation: Collation = ROOT
 
     def sort(self, entities: list[Entity]) -> list[int]:
         """The positions of the entities in this order; the same ones keep the order of ids."""
         positions = list(range(len(entities)))
         for path, direction in reversed(self.terms):
-            keys = [_key(entity, path, direction, self.origin) for entity in entities]
+            keys = [self._key(entity, path, direction) for entity in entities]
             there = [at for at in positions if keys[at] is not None]
             there.sort(key=lambda at: keys[at], reverse=direction.endswith("desc"))
             positions = there + [at for at in positions if keys[at] is None]
         return positions
+
+    def _key(self, entity: Entity, path: Path, direction: str) -> Any:
+        first: tuple[int, ...] = ()
+        if direction.startswith("dist") and self.origin is not None:
+            geometry = entity.geometry(path.name)
+            if geometry is not None:
+                return (0, distance_m(centre(geometry), centre(self.origin)))
+            first = (1,)
+        value = next(targets_of(entity, path), None)
+        return None if value is None else (*first, *_rank(value, self.collation))
 
 
 def parse_order(given: Mapping[str, str], context: Context) -> Order | None:
@@ -57,9 +68,7 @@ def parse_order(given: Mapping[str, str], context: Context) -> Order | None:
     origin = _origin(given)
     if origin is None and any(direction.startswith("dist") for _, direction in terms):
         raise Invalid("ordering by distance needs orderFrom")
-    if given.get("collation", "und").split("-")[0] not in ("und", "root"):
-        raise Invalid("collation: only the root collation is known here")
-    return Order(tuple(terms), origin)
+    return Order(tuple(terms), origin, parse_collation(given.get("collation")))
 
 
 def _origin(given: Mapping[str, str]) -> dict[str, Any] | None:
@@ -74,32 +83,14 @@ def _origin(given: Mapping[str, str]) -> dict[str, Any] | None:
     )
 
 
-def _key(entity: Entity, path: Path, direction: str, origin: dict[str, Any] | None) -> Any:
-    if direction.startswith("dist") and origin is not None:
-        geometry = entity.geometry(path.name)
-        if geometry is not None:
-            return (0, distance_m(centre(geometry), centre(origin)))
-        value = next(targets_of(entity, path), None)
-        return None if value is None else (1, *_rank(value))
-    value = next(targets_of(entity, path), None)
-    return None if value is None else _rank(value)
-
-
-def _rank(value: Any) -> tuple[Any, ...]:
+def _rank(value: Any, collation: Collation) -> tuple[Any, ...]:
     """Numbers, strings, objects, arrays, booleans (4.23.2)."""
     if isinstance(value, bool):
         return (4, value)
     if isinstance(value, int | float):
         return (0, value)
     if isinstance(value, str):
-        return (1, *collated(value))
+        return (1, *collation.key(value))
     if isinstance(value, dict):
         return (2, json.dumps(value, sort_keys=True))
     return (3, json.dumps(value, sort_keys=True))
-
-
-def collated(text: str) -> tuple[str, str, str]:
-    """Near to the root collation: letters first, then accents, then case, small before large."""
-    spread = unicodedata.normalize("NFKD", text)
-    letters = "".join(char for char in spread if not unicodedata.combining(char)).casefold()
-    return letters, spread.casefold(), text.swapcase()

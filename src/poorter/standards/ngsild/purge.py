@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from poorter.city.errors import Invalid, NotFound
+from poorter.city.matching import links_in
 from poorter.gate.gate import for_update
 from poorter.standards.http.asgi import Answer, Request
 from poorter.standards.ngsild.face import NO_CONTENT, Face
@@ -26,6 +27,8 @@ async def purge(face: Face, request: Request) -> Answer:
     if drop and keep:
         raise Invalid("drop and keep exclude each other")
     asked = replace(parse_which(given, context, narrow=bool(drop or keep)), limit=_PAGE)
+    if asked.condition is not None and links_in(asked.condition):
+        raise Invalid("q: a purge does not go on in linked entities (5.6.21.4)")
     reading = for_update(permit)
     while True:
         page = face.store.query(reading, asked)

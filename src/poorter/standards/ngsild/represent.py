@@ -138,7 +138,7 @@ def _linked(
     """The entities behind a relationship as data: one, a list, or None."""
     if doc["type"] not in ("Relationship", "ListRelationship"):
         return None
-    value = doc[VALUE_KEY[doc["type"]]]
+    value = objects_in(doc[VALUE_KEY[doc["type"]]])
     found = [
         represent(entity, form, *below, follow, level)
         for urn in (value if isinstance(value, list) else [value])
@@ -155,8 +155,10 @@ def normalised(doc: dict[str, Any], context: Context) -> dict[str, Any]:
     renamed: dict[str, Any] = {}
     for key, value in doc.items():
         if key == value_key:
-            renamed[key] = _words(value, context) if key == "vocab" else value
-        elif key == "objectType":
+            renamed[key] = _valued(key, value, context)
+        elif key == "entityIdSealed":
+            renamed[key] = value
+        elif key in ("objectType", "entityTypeSealed"):
             renamed[key] = _words(value, context)
         elif key in _META:
             renamed[key] = value
@@ -175,6 +177,19 @@ def without_expiry(doc: dict[str, Any]) -> dict[str, Any]:
         for name, part in doc.items()
         if name != "expiresAt" or name == key
     }
+
+
+def _valued(key: str, value: Any, context: Context) -> Any:
+    if key == "vocab":
+        return _words(value, context)
+    return [{"object": urn} for urn in value] if key == "objectList" else value
+
+
+def objects_in(value: Any) -> Any:
+    """What a relationship of any kind leads to: ids, or one."""
+    if isinstance(value, list):
+        return [one["object"] if isinstance(one, dict) else one for one in value]
+    return value
 
 
 def _words(value: Any, context: Context) -> Any:
@@ -198,7 +213,7 @@ def simple(doc: dict[str, Any]) -> Any:
     value = doc[VALUE_KEY[kind]]
     if kind in ("LanguageProperty", "JsonProperty", "VocabProperty"):
         return {VALUE_KEY[kind]: value}
-    return value
+    return objects_in(value) if kind == "ListRelationship" else value
 
 
 def concise(doc: dict[str, Any]) -> Any:

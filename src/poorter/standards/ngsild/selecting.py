@@ -11,6 +11,7 @@ from typing import Any
 from poorter.city.errors import Invalid, TooLarge
 from poorter.city.ids import check_uri
 from poorter.city.limits import PAGE_DEFAULT, PAGE_MAX
+from poorter.city.matching import links_in, only_own
 from poorter.city.query import Query, Selector
 from poorter.standards.ngsild.context import Context
 from poorter.standards.ngsild.geo import parse_geo
@@ -31,7 +32,7 @@ WHICH = frozenset(
     ("id", "type", "idPattern", "attrs", "q", "georel", "geometry", "coordinates", "geoproperty")
 ) | frozenset(("scopeQ", "csf", "local", "expandValues", "jsonKeys"))
 #: parameters that say which of those, in which order
-PAGING = frozenset(("limit", "offset", "after", "count"))
+PAGING = frozenset(("limit", "offset", "after", "past", "count"))
 ORDER = frozenset(("orderBy", "orderFrom", "orderGeometry", "collation"))
 _SELECTORS_MAX = 100
 
@@ -43,6 +44,7 @@ class Selection:
     query: Query
     offset: int = 0
     order: Order | None = None
+    passed: int = 0  # how many entities were on the pages before
 
 
 def parse_selection(
@@ -50,6 +52,9 @@ def parse_selection(
 ) -> Selection:
     """What the parameters ask for; `selectors` come from a body. Raises Invalid, TooLarge."""
     query = parse_which(given, context, selectors)
+    level = number(given, "joinLevel", 1, 1, 100) if given.get("join", "@none") != "@none" else 0
+    if query.condition is not None and links_in(query.condition) > level:
+        raise Invalid("q goes on over more links than join and joinLevel ask for (5.7.2.4)")
     limit = number(given, "limit", PAGE_DEFAULT, 0, PAGE_MAX)
     count = flag(given, "count")
     if limit == 0 and not count:
@@ -68,7 +73,9 @@ def parse_selection(
         after=given.get("after"),
         count=count,
     )
-    return Selection(paged, number(given, "offset", 0, 0, 1_000_000), parse_order(given, context))
+    offset = number(given, "offset", 0, 0, 1_000_000)
+    passed = number(given, "past", 0, 0, 10**9 - 1) if paged.after is not None else offset
+    return Selection(paged, offset, parse_order(given, context), passed)
 
 
 def parse_which(
@@ -82,11 +89,16 @@ def parse_which(
     local = flag(given, "local")
     if given.get("type") == "*" and given.get("local") == "false":
         raise Invalid("type=* is about this city only: local can't be false")
+    q = given.get("q") or None
+    expanding = frozenset(names_in(given.get("expandValues"), context))
+    condition = parse_q(q, context, expanding) if q else None
+    asks = condition is not None and not only_own(condition)
     if (
         not narrow
         and not local
         and not selectors
-        and not any(map(given.get, ("type", "attrs", "q", "georel")))
+        and not asks
+        and not any(map(given.get, ("type", "attrs", "georel")))
     ):
         raise Invalid("say which entities: by type, attrs, q or georel, or local=true")
     if given.get("type") and given["type"] != "*":
@@ -99,8 +111,8 @@ def parse_which(
         alone = Selector((), _ids(given), id_pattern(given.get("idPattern") or None))
     if len(selectors) == 1:
         alone, selectors = selectors[0], ()
-    q = given.get("q") or None
-    expanding = frozenset(names_in(given.get("expandValues"), context))
+    if given.get("csf"):
+        parse_q(given["csf"], context)
     names_in(given.get("jsonKeys"), context)
     types, sets = _types(alone, selectors)
     return Query(
@@ -111,7 +123,7 @@ def parse_which(
         ids=alone.ids,
         id_pattern=alone.id_pattern,
         attributes=names_in(given.get("attrs"), context),
-        condition=parse_q(q, context, expanding) if q else None,
+        condition=condition,
         geo=parse_geo(given, context),
     )
 
@@ -209,6 +221,8 @@ def _ordering(value: Any) -> dict[str, str]:
         if member == "orderBy":
             found["orderBy"] = _joined(member, part)
         elif member in _ORDER_MEMBERS:
+            if not isinstance(part, str) and member != "coordinates":
+                raise Invalid(f"ordering: {member} is a text")
             found[_ORDER_MEMBERS[member]] = part if isinstance(part, str) else json.dumps(part)
         else:
             raise Invalid(f"ordering has no member {member!r:.60}")

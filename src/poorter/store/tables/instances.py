@@ -94,7 +94,8 @@ class Instances:
         alone = self._alone(entity.urn)
         new = known is None or not (known[2] or self._kept(entity.urn))
         if known is None or not known[2]:
-            bare = Entity(entity.urn, entity.types or (known[1] if known else ()))
+            types = entity.types or (known[1] if known else ())
+            bare = Entity(entity.urn, types, expires_at_us=entity.expires_at_us)
             self._entities.create(c.Create(bare), permit, now_us)
             types, alone = bare.types, True
         else:

@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import copy
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, cast
 from urllib.parse import quote, unquote, urlencode
 
 from poorter.city.errors import Invalid, NotFound
 from poorter.city.limits import PAGE_DEFAULT, PAGE_MAX
-from poorter.city.query import Query
+from poorter.city.query import Query, Selector
 from poorter.city.time import parse_us
 from poorter.gate.permit import Permit
 from poorter.identity.caller import Caller
@@ -19,7 +20,7 @@ from poorter.standards.ngsild import consumption
 from poorter.standards.ngsild.context import Context
 from poorter.standards.ngsild.face import NO_CONTENT, Face
 from poorter.standards.ngsild.params import check_names, flag, number
-from poorter.standards.ngsild.selecting import parse_which
+from poorter.standards.ngsild.selecting import from_body, parse_which
 from poorter.standards.ngsild.sources.held import hold
 from poorter.standards.ngsild.sources.maps import HERE, IDS_MAX, LIFETIME_US, EntityMap, lifetime_us
 from poorter.standards.ngsild.sources.reading import Gathered, gather, question_of
@@ -27,7 +28,8 @@ from poorter.store.contract import Page, Store
 
 BASE = "/ngsi-ld/v1/entityMaps/"
 HEADER = b"ngsild-entitymap"
-_OWN = ("entityMap", "entityMapLifetime")
+#: what a query says of its map
+OWN = ("entityMap", "entityMapLifetime")
 _IDS_AT_ONCE = 500
 
 
@@ -40,12 +42,28 @@ async def create(face: Face, request: Request) -> Answer:
     """GET /entityMaps (5.14.4): the entities that a query finds, not the entities themselves."""
     caller, permit = face.permit(request, "read")
     given = request.query()
-    check_names(given, consumption.QUERY | set(_OWN))
+    check_names(given, consumption.QUERY | set(OWN))
     context = await face.context(request)
     wanted = await face.wanted(request, context)
     over, made = await _made(face, request, caller, permit, context, given)
     answer = wanted.answer(made.shown())
-    headers = (*answer.headers, *over.warnings, (HEADER, _location(made)))
+    headers = (*answer.headers, *over.warnings, (HEADER, location(made)))
+    return replace(answer, status=201, headers=headers)
+
+
+async def create_by_post(face: Face, request: Request) -> Answer:
+    """POST /entityMaps: the same question in a body (6.34.3.2)."""
+    held = await hold(request)
+    caller, permit = face.permit(held, "read")
+    in_url = held.query()
+    check_names(in_url, frozenset(OWN))
+    doc, context = await face.document(held)
+    wanted = await face.wanted(held, context)
+    given, selectors = from_body(doc, context)
+    given = {**in_url, **given}
+    over, made = await _made(face, held, caller, permit, context, given, selectors)
+    answer = wanted.answer(made.shown())
+    headers = (*answer.headers, *over.warnings, (HEADER, location(made)))
     return replace(answer, status=201, headers=headers)
 
 
@@ -56,9 +74,10 @@ async def _made(
     permit: Permit,
     context: Context,
     given: dict[str, str],
+    selectors: tuple[Selector, ...] = (),
 ) -> tuple[Gathered, EntityMap]:
     lasts_us = lifetime_us(given["entityMapLifetime"]) if "entityMapLifetime" in given else None
-    asked = parse_which(given, context)
+    asked = parse_which(given, context, selectors)
     over = await gather(face, request, permit, context, question_of(face, asked, given, context))
     found = _all(over.face.store, face.renewed(permit), asked)
     ids = {urn: over.by.get(urn, (HERE,)) for urn in found}
@@ -78,6 +97,27 @@ def _all(store: Store, permit: Permit, asked: Query) -> list[str]:
     return found
 
 
+async def retrieve_mapped(face: Face, request: Request, handler: Any, urn: str) -> Answer:
+    """Retrieving one entity or evolution with entityMap=true, which makes a map of it, or with
+    NGSILD-EntityMap, which names one; where that is not there any more it is made (5.7.1.4)."""
+    held = await hold(request)
+    caller, _ = face.permit(held, "read")
+    given = held.query()
+    header = held.header(HEADER)
+    rest = {name: value for name, value in given.items() if name not in OWN}
+    lasts_us = lifetime_us(given["entityMapLifetime"]) if "entityMapLifetime" in given else None
+    answer: Answer = await handler(face, held.with_params(rest), urn)
+    if answer.status not in (200, 206) or (header is None and not flag(given, "entityMap")):
+        return answer
+    known: EntityMap | None = None
+    if header is not None:
+        with suppress(NotFound):
+            known = face.maps.get(caller, unquote(header.rsplit("/", 1)[-1]))
+    if known is None:
+        known = face.maps.make(caller, {urn: (HERE,)}, lasts_us or LIFETIME_US)
+    return replace(answer, headers=(*answer.headers, (HEADER, location(known))))
+
+
 async def query(face: Face, request: Request) -> Answer:
     """GET /entities with entityMap=true (makes one), or with NGSILD-EntityMap (pages by one)."""
     held = await hold(request)
@@ -85,7 +125,7 @@ async def query(face: Face, request: Request) -> Answer:
     given = held.query()
     context = await face.context(held)
     header = held.header(HEADER)
-    rest = {name: value for name, value in given.items() if name not in _OWN}
+    rest = {name: value for name, value in given.items() if name not in OWN}
     if header is not None:
         try:
             known = face.maps.get(caller, unquote(header.rsplit("/", 1)[-1]))
@@ -97,7 +137,7 @@ async def query(face: Face, request: Request) -> Answer:
         return await consumption.query(face, held.with_params(rest))
     over, made = await _made(face, held, caller, permit, context, given)
     answer = await consumption.query(over.face, held.with_params(rest))
-    headers = (*answer.headers, *over.warnings, (HEADER, _location(made)))
+    headers = (*answer.headers, *over.warnings, (HEADER, location(made)))
     return replace(answer, status=201, headers=headers)
 
 
@@ -131,7 +171,7 @@ async def _paged(
     paging = ("limit", "offset", "after", "count")
     rest = {name: value for name, value in given.items() if name not in paging}
     answer = await consumption.query(page, held.with_params({**rest, "limit": str(PAGE_MAX)}))
-    headers = [*answer.headers, *over.warnings, (HEADER, _location(known))]
+    headers = [*answer.headers, *over.warnings, (HEADER, location(known))]
     if counted:
         headers.append((b"ngsild-results-count", str(len(matching)).encode()))
     for rel, start in (("prev", max(0, offset - limit)), ("next", offset + limit)):
@@ -158,7 +198,8 @@ class Only:
         return self._store.query(permit, replace(asked, ids=ids)) if ids else Page(())
 
 
-def _location(entity_map: EntityMap) -> bytes:
+def location(entity_map: EntityMap) -> bytes:
+    """Where a map is, as the header names it."""
     return (BASE + quote(entity_map.id, safe=":")).encode()
 
 

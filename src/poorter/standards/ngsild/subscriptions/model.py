@@ -230,7 +230,9 @@ def _triggers(doc: Mapping[str, Any]) -> frozenset[str]:
 
 def _query(doc: Mapping[str, Any], context: Context) -> Query:
     """q, geoQ and scopeQ as a query for one entity. In a body q may be percent-encoded too."""
-    members = {m: doc[m] for m in ("q", "geoQ", "scopeQ", "expandValues", "jsonKeys") if m in doc}
+    members = {
+        m: doc[m] for m in ("q", "csf", "geoQ", "scopeQ", "expandValues", "jsonKeys") if m in doc
+    }
     given, _ = from_body({"type": "Query", **members}, context)
     if "%" in given.get("q", ""):
         given["q"] = unquote(given["q"])

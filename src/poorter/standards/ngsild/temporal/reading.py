@@ -5,11 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from urllib.parse import urlencode
+from typing import Any
 
 from poorter.city.errors import Invalid, NotFound
+from poorter.city.query import Selector
 from poorter.gate.permit import Permit
 from poorter.standards.http.asgi import Answer, Request
+from poorter.standards.ngsild.consumption import page_links
 from poorter.standards.ngsild.context import Context
 from poorter.standards.ngsild.face import Face, Wanted
 from poorter.standards.ngsild.params import check_names
@@ -33,7 +35,8 @@ from poorter.store.contract import (
 from poorter.store.evolving import Evolution
 
 BASE = "/ngsi-ld/v1/temporal/entities"
-_QUERY = WHICH | PAGING | WHEN | SHOWN | {"orderBy", "collation", "splitEntities"}
+#: all that a temporal query may say in its URL
+QUERY = WHICH | PAGING | WHEN | SHOWN | {"orderBy", "collation", "splitEntities"}
 _BODY = ("temporalQ", "aggrParams")
 
 
@@ -64,8 +67,8 @@ async def query(face: Face, request: Request) -> Answer:
     context = await face.context(request)
     wanted = await face.wanted(request, context)
     given = request.query()
-    check_names(given, _QUERY)
-    return await _answer(face, request, permit, context, wanted, given, Search(given, context))
+    check_names(given, QUERY)
+    return await answered(face, request, permit, context, wanted, given, Search(given, context))
 
 
 async def query_by_post(face: Face, request: Request) -> Answer:
@@ -75,6 +78,15 @@ async def query_by_post(face: Face, request: Request) -> Answer:
     check_names(in_url, PAGING | SHOWN)
     doc, context = await face.document(request)
     wanted = await face.wanted(request, context)
+    given, selectors = given_by(doc, in_url, context)
+    search = Search(given, context, selectors)
+    return await answered(face, request, permit, context, wanted, given, search)
+
+
+def given_by(
+    doc: Any, in_url: dict[str, str], context: Context
+) -> tuple[dict[str, str], tuple[Selector, ...]]:
+    """A temporal Query in a body (5.2.23) as parameters, and entity selectors. Raises Invalid."""
     if not isinstance(doc, dict):
         raise Invalid("the body is a JSON object of type Query")
     when: dict[str, str] = {}
@@ -87,12 +99,10 @@ async def query_by_post(face: Face, request: Request) -> Answer:
     if "aggrParams" in doc and "format" not in in_url and "options" not in in_url:
         when["format"] = "aggregatedValues"
     given, selectors = from_body(rest, context)
-    given = {**in_url, **given, **when}
-    search = Search(given, context, selectors)
-    return await _answer(face, request, permit, context, wanted, given, search)
+    return {**in_url, **given, **when}, selectors
 
 
-async def _answer(
+async def answered(
     face: Face,
     request: Request,
     permit: Permit,
@@ -101,6 +111,7 @@ async def _answer(
     given: dict[str, str],
     search: Search,
 ) -> Answer:
+    """A page of what a search finds."""
     asked = parse_asked(given, context, wanted.embed)
     if asked.window.relation is None:
         raise Invalid("a temporal query is needed: timerel and timeAt")
@@ -114,10 +125,9 @@ async def _answer(
     headers = list(answer.headers)
     if page.count is not None:
         headers.append((b"ngsild-results-count", str(page.count).encode()))
-    if page.following is not None and request.method == "GET":
-        rest = {name: value for name, value in given.items() if name not in ("offset", "after")}
-        url = f"{BASE}?{urlencode({**rest, **page.following})}"
-        headers.append((b"link", f'<{url}>; rel="next"'.encode()))
+    if request.method == "GET":
+        page_of = (search.limit, search.passed, page.following)
+        headers += page_links(BASE, given, *page_of, wanted.media)
     return _partly(replace(answer, headers=tuple(headers)), page.evolutions, asked)
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from poorter.city.entity import VALUE_KEY, Instance
+from poorter.city.entity import Instance
 from poorter.city.time import format_us
 from poorter.standards.ngsild.represent import (
     concise,
@@ -130,9 +130,6 @@ def _pairs(instances: list[Instance], asked: Asked) -> list[dict[str, Any]]:
         moment_us = time_of(one, asked.window.time)
         if moment_us is None:  # asked for all: what has no such time tells when it was written
             moment_us = one.deleted_at_us or one.attribute.modified_at_us or 0
-        value = doc[VALUE_KEY[kind]] if kind in _BARE else simple(doc)
+        value = simple(doc)
         body[key].append([value, format_us(moment_us)])
     return list(found.values())
-
-
-_BARE = ("ListProperty", "ListRelationship")

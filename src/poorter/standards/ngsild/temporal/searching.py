@@ -7,6 +7,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 from poorter.city.entity import Entity
@@ -15,6 +16,7 @@ from poorter.city.limits import HISTORY_PAGE_MAX, PAGE_MAX
 from poorter.city.matching import matches
 from poorter.city.query import Query, Selector
 from poorter.gate.permit import Permit
+from poorter.standards.ngsild.consumption import OFFSET_NEAR
 from poorter.standards.ngsild.context import Context
 from poorter.standards.ngsild.params import listed
 from poorter.standards.ngsild.selecting import parse_selection
@@ -43,9 +45,15 @@ class Search:
     """One question, parsed."""
 
     def __init__(
-        self, given: Mapping[str, str], context: Context, selectors: tuple[Selector, ...] = ()
+        self,
+        given: Mapping[str, str],
+        context: Context,
+        selectors: tuple[Selector, ...] = (),
+        within: frozenset[str] | None = None,
     ) -> None:
-        """Raises Invalid, also for one too wide or that goes on in linked entities."""
+        """`within`: no other entities than these. Raises Invalid, also for one too wide or that
+        goes on in linked entities."""
+        self._within = within
         rest = {name: value for name, value in given.items() if name != "orderBy"}
         if (
             set(listed(given.get("attrs") or None))
@@ -58,6 +66,8 @@ class Search:
         self._descending = _order(given)
         self._query = selection.query
         self._offset = selection.offset
+        self.passed = selection.passed
+        self.limit = selection.query.limit
 
     def page(self, store: Store, permit: Permit, asked: Asked, limit: int) -> Found:
         """The evolutions of one page, each with at most `limit` instances."""
@@ -76,10 +86,15 @@ class Search:
         more = seen > self._offset + len(found) and most > 0
         if permit.max_rows is not None and most >= permit.max_rows:
             more = False  # no more of it, page by page either
-        following = {"offset": str(self._offset + len(found))} if more else None
-        if more and not self._descending and not self._offset:
-            following = {"after": found[-1].urn}
+        passed = self.passed + len(found)
+        following: dict[str, Any] | None = {"offset": passed} if more else None
+        if more and not self._descending and (not self._offset or passed > OFFSET_NEAR):
+            following = {"after": found[-1].urn, "past": passed}
         return Found(tuple(found), seen if query.count else None, following)
+
+    def ids(self, store: Store, permit: Permit, asked: Asked, most: int) -> list[str]:
+        """Whose evolutions are selected, at most so many."""
+        return [one.urn for one in islice(self._all(store, permit, asked, 1), most)]
 
     def _all(self, store: Store, permit: Permit, asked: Asked, limit: int) -> Iterator[Evolution]:
         deadline = time.monotonic() + SECONDS_MAX
@@ -104,7 +119,7 @@ class Search:
     def _pages(self, store: Store, permit: Permit, asked: Query) -> Iterator[str]:
         while True:
             page = store.evolving(permit, asked)
-            yield from page
+            yield from (urn for urn in page if self._within is None or urn in self._within)
             if len(page) < asked.limit:
                 return
             asked = replace(asked, after=page[-1])

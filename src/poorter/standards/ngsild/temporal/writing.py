@@ -15,6 +15,7 @@ from poorter.standards.ngsild.decode import (
     RESERVED,
     attribute_name,
     parse_attribute,
+    parse_expiry,
     parse_scopes,
     parse_types,
 )
@@ -35,7 +36,8 @@ async def create(face: Face, request: Request) -> Answer:
     if not isinstance(doc, dict):
         raise Invalid("a temporal evolution is a JSON object")
     urn = check_uri(doc.get("id"), "id")
-    entity = Entity(urn, parse_types(doc.get("type"), context), *_content(doc, context))
+    types, expires_us = parse_types(doc.get("type"), context), parse_expiry("it", doc)
+    entity = Entity(urn, types, *_content(doc, context), expires_at_us=expires_us)
     committed = await face.commit(request, caller, permit, AddInstances(entity))
     if not committed.results[0]:
         return NO_CONTENT
