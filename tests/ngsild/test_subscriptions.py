@@ -14,10 +14,13 @@ from tests.broker import mosquitto
 from tests.founded import OFFICERS
 from tests.ngsild.test_http import ID, V1, city, open_city, prop
 
+from poorter.city.entity import Attribute
 from poorter.gate.policy import Grant
 from poorter.running import Running
 from poorter.server import make_app
 from poorter.standards.ngsild.subscriptions.delivery import PAUSES_S
+from poorter.standards.ngsild.subscriptions.waiting import Waiting
+from poorter.store.contract import Change, SetAttributes
 
 NEAR = {"georel": "near;maxDistance==100", "geometry": "Point"}
 NULL = "urn:ngsi-ld:null"
@@ -325,3 +328,32 @@ def test_notifications_by_mqtt(tmp_path: Path) -> None:
     assert len(got) == 2
     assert {message["body"]["data"][0]["n"]["value"] for message in got} == {4}
     assert got[0]["metadata"]["Content-Type"] == "application/json"
+
+
+def test_too_many_changes_leave_a_gap_and_the_latest_state(tmp_path: Path) -> None:
+    """One commit brings more than may wait: whoever is concerned sees that something is missing,
+    and in the end what is so."""
+
+    async def run() -> None:
+        async with Receiver() as receiver, telling(tmp_path) as (running, client):
+            assert running.engine is not None
+            running.engine.waiting = Waiting(2)
+            sub_id = await subscribe(client, subscription(receiver.url))
+            await subscribe(client, subscription(receiver.url, entities=[{"type": "Other"}]))
+            await client.post(f"{V1}/entities", json=city(n=prop(0)))
+            await receiver.next()
+            ops = tuple(SetAttributes(ID, (Attribute("n", number),)) for number in range(1, 9))
+            permit = running.gate.permit("public", "open-data", "write")
+            await asyncio.gather(*(running.store.commit_async(permit, Change((op,))) for op in ops))
+            told = [await receiver.next() for _ in range(3)]
+            values = [message["data"][0]["n"]["value"] for _, message in told]
+            assert values == [1, 2, 8]
+            await receiver.nothing()
+            shown = (await client.get(f"{V1}/subscriptions/{sub_id}")).json()["notification"]
+            assert (shown["timesFailed"], shown["status"]) == (1, "failed")
+            await client.patch(f"{V1}/entities/{ID}/attrs/n", json={"value": 9})
+            headers, _ = await receiver.next()
+            assert headers["poorter-sequence"] == "6", "1, 2, 3, 4 came, 5 did not"
+            assert running.engine.waiting.folded == 5 and running.engine.waiting.lost == 0
+
+    asyncio.run(run())

@@ -1,5 +1,6 @@
 """Entities kept by the store are what is in the file, whatever was written, refused, undone."""
 
+import itertools
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,7 +38,7 @@ def _attribute(dice: random.Random, moment_us: int) -> Attribute:
     return Attribute(name, dice.randrange(100), observed_at_us=observed_us, dataset_id=dataset)
 
 
-def _op(dice: random.Random, moment_us: int) -> c.Op:
+def _op(dice: random.Random, moment_us: int, backfill: bool) -> c.Op:
     urn = dice.choice(URNS)
     one = _attribute(dice, moment_us)
     entity = Entity(urn, ("City",), (one,))
@@ -53,7 +54,7 @@ def _op(dice: random.Random, moment_us: int) -> c.Op:
             c.Reading(dice.choice(URNS), "n", moment_us + dice.randrange(-5, 5), dice.randrange(9))
             for _ in range(3)
         ]
-        return c.Observe("City", readings, one_event=dice.random() < 0.7)
+        return c.Observe("City", readings, one_event=backfill)
     ops: dict[int, c.Op] = {
         7: c.Delete(urn, missing_ok=True),
         8: c.DeleteAttribute(urn, one.name, one.dataset_id),
@@ -64,14 +65,20 @@ def _op(dice: random.Random, moment_us: int) -> c.Op:
     return ops[kind]
 
 
-def test_kept_entities_are_those_of_the_file(store: SqliteStore, tmp_path: Path) -> None:
+@pytest.mark.parametrize("backfill", [True, False])
+def test_kept_entities_are_those_of_the_file(
+    store: SqliteStore, tmp_path: Path, backfill: bool
+) -> None:
     dice = random.Random(7)
     reader = connect(tmp_path / "city" / FILE, write=False)
     refused = lived = 0
+    seen: dict[str, list[c.Changed]] = {urn: [] for urn in URNS}
+    watching = store.watch(lambda changed: [seen[one.urn].append(one) for one in changed] and None)
+    watching.types = frozenset("*")
     for round_ in range(400):
         futures = []
         for _ in range(dice.randrange(1, 6)):
-            ops = [_op(dice, round_ * 10) for _ in range(dice.choice((1, 1, 2, 3)))]
+            ops = [_op(dice, round_ * 10, backfill) for _ in range(dice.choice((1, 1, 2, 3)))]
             futures.append(store.commit(WRITE, c.Change(tuple(ops))))
         refused += sum(isinstance(future.exception(10), CityError) for future in futures)
         for urn in URNS:
@@ -84,6 +91,12 @@ def test_kept_entities_are_those_of_the_file(store: SqliteStore, tmp_path: Path)
             except NotFound:
                 assert there is None
     assert refused > 100 and lived > 100
+    store.close()
+    for urn, changes in seen.items() if not backfill else ():  # of which nobody is told one by one
+        assert len(changes) > 50
+        for earlier, later in itertools.pairwise(changes):
+            assert later._before == earlier._after
+        assert changes[-1]._after == whole_entity(reader, urn)
     reader.close()
 
 

@@ -20,6 +20,7 @@ _BLANK = frozenset("\u115f\u1160\u3164\uffa0\u2800")
 _KNOWN: set[str] = set()  # names found good before: a city has few of them and says them often
 _KNOWN_MAX = 4096
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford base 32: no i, l, o, u to misread
+_LETTERS = (_ALPHABET * 8).encode()  # one for each byte, all as often
 
 
 def check_uri(text: object, what: str = "id") -> str:
@@ -56,4 +57,4 @@ def _is_name(text: str) -> bool:
 
 def mint(prefix: str, chars: int = 20) -> str:
     """A new unguessable id, `prefix` + `chars` × 5 random bits in letters easy to read aloud."""
-    return prefix + "".join(secrets.choice(_ALPHABET) for _ in range(chars))
+    return prefix + secrets.token_bytes(chars).translate(_LETTERS).decode("ascii")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Future
+from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -358,6 +359,12 @@ class Changed:
         self._after = after
         whole = after or before
         self.types: tuple[str, ...] = () if whole is None else whole.types
+
+    def after_all(self, earlier: Changed) -> Changed:
+        """This change and an `earlier` one of the same entity as one."""
+        folded = copy(self)
+        folded._before = earlier._before
+        return folded
 
     def before(self, permit: Permit) -> StoredEntity | None:
         """As it was, None when it was not there or does not exist for this permit."""

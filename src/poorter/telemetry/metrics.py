@@ -134,3 +134,16 @@ def _flows(running: Running) -> Iterator[Metric]:
         notified.add_metric(("sent",), sent)
         notified.add_metric(("failed",), failed)
         yield notified
+        changes = CounterMetricFamily(
+            "poorter_subscribed_changes",
+            "Changes that came too fast to be told one by one",
+            labels=("outcome",),
+        )
+        changes.add_metric(("folded",), running.engine.waiting.folded)
+        changes.add_metric(("lost",), running.engine.waiting.lost)
+        yield changes
+        yield GaugeMetricFamily(
+            "poorter_subscribed_changes_waiting",
+            "Changes that wait to be told",
+            value=float(len(running.engine.waiting)),
+        )

@@ -13,7 +13,7 @@ from poorter.store import contract as c
 from poorter.store.series import urns_of
 from poorter.store.tables.port import Connection
 from poorter.store.tables.reading import whole_entity
-from poorter.store.tables.recent import Recent
+from poorter.store.tables.recent import Recent, rewritten
 from poorter.store.tables.rows import Rows
 
 Listener = Callable[[Sequence[c.Changed]], None]
@@ -70,20 +70,29 @@ class Images:
 
     def after(self, urns: Iterable[str]) -> dict[str, c.StoredEntity | None]:
         """The same entities as they have become."""
-        self._rows.flush()
-        for urn in urns:
-            self._group[urn] = whole_entity(self._connection, urn)
-        return {urn: self._group[urn] for urn in urns}
+        return {urn: self._become(urn) for urn in urns}
 
     def end_group(self) -> None:
         """The transaction has ended, one way or the other."""
         self._group.clear()
 
     def _image(self, urn: str) -> c.StoredEntity | None:
-        if urn in self._group:
-            return self._group[urn]
+        if urn not in self._group:
+            touched = self._rows.written is None or urn in self._rows.written
+            kept = None if touched else self._recent.get(urn)
+            self._group[urn] = kept or self._read(urn)
+        return self._group[urn]
+
+    def _become(self, urn: str) -> c.StoredEntity | None:
+        before = self._group.get(urn)
+        written = (self._rows.written or {}).get(urn)
+        after = rewritten(before, written) if before is not None and written else None
+        self._group[urn] = after or self._read(urn)
+        return self._group[urn]
+
+    def _read(self, urn: str) -> c.StoredEntity | None:
         self._rows.flush()
-        return self._recent.get(urn) or whole_entity(self._connection, urn)
+        return whole_entity(self._connection, urn)
 
     def _touched(self, op: c.Op) -> Iterable[tuple[str, tuple[str, ...]]]:
         if isinstance(op, c.Create | c.Put | c.Replace):

@@ -46,9 +46,10 @@ class Counts:
 @dataclass(slots=True)
 class Letter:
     """One notification. `make` is called at each try: what the permit allows then, None if no
-    more."""
+    more. Or none at all: `missing` says why there is a number without one."""
 
-    make: Callable[[], Awaitable[tuple[bytes, dict[str, str]] | None]]
+    make: Callable[[], Awaitable[tuple[bytes, dict[str, str]] | None]] | None
+    missing: str = ""
 
 
 @dataclass(slots=True)
@@ -102,9 +103,10 @@ class Delivery:
             return
         if len(box.letters) >= QUEUE_MAX:
             box.letters.popleft()
-            box.number += 1
-            box.counts.failed += 1
-            box.counts.reason = f"over {QUEUE_MAX} notifications waited"
+            self._skip(box, f"over {QUEUE_MAX} notifications waited")
+        if letter.make is None and not box.letters and (box.task is None or box.task.done()):
+            self._skip(box, letter.missing)
+            return
         box.letters.append(letter)
         if box.task is None or box.task.done():
             box.task = asyncio.create_task(self._empty(sub_id, box), name=f"notify {sub_id}")
@@ -120,7 +122,19 @@ class Delivery:
         while box.letters:
             await self._deliver(sub_id, box, box.letters.popleft())
 
+    def _skip(self, box: Box, reason: str) -> None:
+        """A number without a notification: the receiver sees that something is missing."""
+        box.number += 1
+        counts = box.counts
+        counts.failed += 1
+        counts.failure_us = counts.last_us = self._clock.now_us()
+        counts.reason = reason
+        counts.changed = True
+
     async def _deliver(self, sub_id: str, box: Box, letter: Letter) -> None:
+        if letter.make is None:
+            self._skip(box, letter.missing)
+            return
         box.number += 1
         number = box.number
         body = b""

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -14,7 +13,6 @@ from typing import Any
 from poorter.city.clock import Clock
 from poorter.city.entity import Entity
 from poorter.city.errors import NotFound
-from poorter.city.limits import SUBSCRIBER_QUEUE_MAX
 from poorter.city.time import SECOND_US
 from poorter.gate.gate import Gate
 from poorter.gate.permit import Permit
@@ -33,6 +31,7 @@ from poorter.standards.ngsild.subscriptions.matching import (
 from poorter.standards.ngsild.subscriptions.message import entity_data, whole_data
 from poorter.standards.ngsild.subscriptions.model import Subscription
 from poorter.standards.ngsild.subscriptions.sending import Sender
+from poorter.standards.ngsild.subscriptions.waiting import Missed, Waiting
 from poorter.store.contract import Changed, Store, StoredEntity
 from poorter.store.recording import Recorder
 
@@ -58,7 +57,7 @@ class Engine(Keeping):
         super().__init__(store, gate, clock, contexts, sender)
         self._recorder = recorder
         self._index = Index()
-        self._waiting: deque[Changed] = deque(maxlen=SUBSCRIBER_QUEUE_MAX)
+        self.waiting = Waiting()
         self._woken = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._watch = store.watch(self._from_writer)
@@ -91,20 +90,35 @@ class Engine(Keeping):
             self._loop.call_soon_threadsafe(self._take, changed)
 
     def _take(self, changed: Sequence[Changed]) -> None:
-        self._waiting.extend(changed)
+        self.waiting.put(changed)
         self._woken.set()
 
     async def _follow(self) -> None:
         while True:
             await self._woken.wait()
             self._woken.clear()
-            while self._waiting:
-                change = self._waiting.popleft()
+            while (change := self.waiting.take()) is not None:
                 try:
                     self._notify(change)
                 except Exception:  # the outermost loop: one change may not stop the others
                     log.exception("what changed in %s was not told to subscribers", change.urn)
                 await asyncio.sleep(0)  # requests go before notifications
+            missed = self.waiting.missed()
+            if missed is not None:
+                self._say(missed)
+
+    def _say(self, missed: Missed) -> None:
+        """Those whom it may concern see a gap in the numbers, and why at the subscription."""
+        concerned = self._index.reached(missed.urns, missed.types, missed.beyond)
+        log.warning(
+            "changes came faster than subscribers could be told: %d were left out, which may "
+            "concern %d subscriptions",
+            missed.changes,
+            len(concerned),
+        )
+        gap = Letter(None, "changes came too fast to be told one by one")
+        for sub in concerned:
+            self._delivery.put(sub.id, gap)
 
     def _notify(self, change: Changed) -> None:
         seen: dict[str, Facts | None] = {}

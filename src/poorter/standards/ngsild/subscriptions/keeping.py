@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 DEAD_LETTER = "dead-letter"
 SUBSCRIPTIONS_MAX = 50_000
 COUNTS_S = 10.0
+COUNTS_AT_ONCE, COUNTS_PAUSE_S = 20, 0.02
 _encode = msgspec.json.Encoder().encode
 Made = tuple[bytes, dict[str, str]]
 Make = Callable[[], Awaitable[Made | None]]
@@ -220,29 +221,37 @@ class Keeping:
     # -- what became of it ---------------------------------------------------------------------
 
     async def _bury(self, sub_id: str, body: bytes, reason: str) -> None:
-        own = self._gate.permit("internal:ngsi-ld", RUN, "administer")
         doc = {"subscription": sub_id, "reason": reason, "bytes": len(body)}
         letter = PutRecord(DEAD_LETTER, mint("dead-"), doc, 0, {"subscription": sub_id})
-        await self._store.commit_async(own, Change((letter,)))
+        await self._store.commit_async(self._own(), Change((letter,)))
+
+    def _own(self) -> Permit:
+        return self._gate.permit("internal:ngsi-ld", RUN, "administer")
 
     async def _keep_counts(self) -> None:
         while True:
             await asyncio.sleep(COUNTS_S)
             try:
-                await self._write_counts()
+                await self._write_counts(COUNTS_PAUSE_S)
             except CityError as wrong:
                 log.warning("counts of subscriptions were not kept: %s", wrong.detail)
 
-    async def _write_counts(self) -> None:
-        own = self._gate.permit("internal:ngsi-ld", RUN, "administer")
-        ops: list[Any] = []
-        for sub in self._subs.values():
-            counts = self._delivery.counts(sub.id)
-            if counts.changed:
+    async def _write_counts(self, pause_s: float = 0.0) -> None:
+        """A few at a time: thousands of them are not to hold up what else is there."""
+        changed = [sub_id for sub_id in self._subs if self._delivery.counts(sub_id).changed]
+        for start in range(0, len(changed), COUNTS_AT_ONCE):
+            ops = tuple(self._counted(changed[start : start + COUNTS_AT_ONCE]))
+            if ops:
+                await self._store.commit_async(self._own(), Change(ops))
+            await asyncio.sleep(pause_s)
+
+    def _counted(self, sub_ids: list[str]) -> Iterator[PutRecord]:
+        """Those of them that are still there, as they are now."""
+        for sub_id in sub_ids:
+            sub, counts = self._subs.get(sub_id), self._delivery.counts(sub_id)
+            if sub is not None:
                 counts.changed = False
-                ops.append(record_of(self.record, sub, self._urls[sub.id], counts))
-        for start in range(0, len(ops), 200):
-            await self._store.commit_async(own, Change(tuple(ops[start : start + 200])))
+                yield record_of(self.record, sub, self._urls[sub_id], counts)
 
 
 def record_of(

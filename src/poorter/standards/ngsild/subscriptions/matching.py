@@ -158,6 +158,15 @@ class Index:
             else:
                 self._hooked[name][sub.processor, sub.purpose].remove(sub, hook)
 
+    def reached(self, urns: set[str], types: set[str], beyond: bool) -> list[Subscription]:
+        """All that may be about any of these entities; `beyond`: or about others of the types."""
+        return [
+            sub
+            for sub in self._subs.values()
+            if ("*" in sub.types or not types.isdisjoint(sub.types))
+            and (beyond or not (ids := _ids(sub)) or not urns.isdisjoint(ids))
+        ]
+
     def about(self, urn: str, types: tuple[str, ...], seen: Seen) -> dict[str, Subscription]:
         """Those that may be about an entity, by id. `seen`: the entity as the owner of
         one sees it."""
