@@ -17,6 +17,7 @@ from poorter.city.text import Text
 from poorter.city.time import DAY_US, format_us
 from poorter.config import read_config
 from poorter.founding import add_systems
+from poorter.gate.lawful import INTERNAL, RELEASE
 from poorter.gate.policy import Grant, Processor, Vote
 from poorter.identity.keys import look_over, read_ring, rotate_key
 from poorter.identity.passwords import NO_PASSWORD, hash_password
@@ -96,6 +97,8 @@ def grant(arguments: argparse.Namespace) -> int:
     if len(arguments.approved_by) != 2:
         raise Invalid("a grant needs two approvals: --approved-by A --approved-by B")
     actions = tuple(arguments.actions.split(","))
+    if arguments.processor.startswith(INTERNAL) and arguments.processor != RELEASE:
+        raise Invalid(f"{arguments.processor} is the city's own background work")
 
     async def work(running: Running) -> None:
         for name in arguments.approved_by:

@@ -14,15 +14,18 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 
 from poorter.city.errors import Invalid
+from poorter.city.ids import check_name
 from poorter.city.time import SECOND_US
 from poorter.gate.permit import ANY_TYPE
-from poorter.gate.policy import Dataset, Grant, Policy, Purpose
+from poorter.gate.policy import Dataset, Grant, Policy, Purpose, skeleton
 
 #: the city's own background work: it runs the platform and is no app
 INTERNAL = "internal:"
 PUBLIC = "public"
 #: makes figures about persons, and nothing else, of what it was granted like any app
 RELEASE = "internal:release"
+#: nobody sets the smallest group of which a figure may leave a wall below this
+GROUP_MIN = 5
 _WRITES = ("write", "command")
 #: what of a purpose makes it that purpose: with another one it is a new use
 _USE = ("goal", "legal_basis", "art6", "art9", "enforcement", "consent_invalid", "glass", "from_us")
@@ -89,6 +92,52 @@ def new_uses(old: Policy, new: Policy) -> Iterable[str]:
         if set(held.commands) - set(then.commands):
             yield f"dataset {name}: what only a decision sets stays so ({', '.join(held.commands)})"
     yield from _suppliers(old, new)
+    yield from _names(old, new)
+
+
+def _names(old: Policy, new: Policy) -> Iterable[str]:
+    """Names in what is new may not fool the eye, nor may a mask that hides nothing."""
+    walled = {name for d in new.datasets.values() if d.walled for name in d.entity_types}
+    walls = {d.wall for d in old.datasets.values()}
+    for dataset in new.datasets.values():
+        if old.datasets.get(dataset.id) == dataset:
+            continue
+        named = {name for names in dataset.types.values() for name in names}
+        for name in (*dataset.entity_types, *named):
+            if not _plain(name):
+                yield f"dataset {dataset.id}: {name!r:.60} is no plain name"
+        for name in set(dataset.entity_types) - walled:
+            like = next((one for one in walled if skeleton(one) == skeleton(name)), None)
+            if like is not None:
+                yield f"dataset {dataset.id}: {name} looks like {like}, which is behind a wall"
+        like = next(
+            (w for w in walls - {dataset.wall} if skeleton(w) == skeleton(dataset.wall)), ""
+        )
+        if like:
+            yield f"dataset {dataset.id}: wall {dataset.wall} looks like {like}"
+        if dataset.walled and dataset.minimum_group < GROUP_MIN:
+            yield f"dataset {dataset.id}: the smallest group is of at least {GROUP_MIN}"
+    for grant in new.grants.values():
+        if old.grants.get(grant.id) != grant:
+            yield from _mask(grant, new.datasets[grant.dataset])
+
+
+def _mask(grant: Grant, dataset: Dataset) -> Iterable[str]:
+    named = {name for names in dataset.types.values() for name in names}
+    for name in grant.mask:
+        if not _plain(name) or (all(dataset.types.values()) and name not in named):
+            yield f"grant {grant.id}: the mask {name!r:.60} hides nothing of {dataset.id}"
+        for other in named - set(grant.mask):
+            if skeleton(other) == skeleton(name):
+                yield f"grant {grant.id}: the mask {name} looks like {other}, and does not hide it"
+
+
+def _plain(name: str) -> bool:
+    """Whether a name of a type or attribute is one, in letters that can't be taken for others."""
+    try:
+        return check_name(name).isascii()
+    except Invalid:
+        return name == ANY_TYPE
 
 
 def _suppliers(old: Policy, new: Policy) -> Iterable[str]:

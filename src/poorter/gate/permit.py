@@ -8,7 +8,7 @@ and read from it which types and attributes exist at all for this request.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from poorter.city.errors import Denied, Unavailable
@@ -106,9 +106,13 @@ class Permit:
         return rule
 
     def rule_of(self, types: tuple[str, ...]) -> TypeRule | None:
-        """The rule for an entity: that of its first type with one."""
+        """The rule for an entity: that of its first type with one, without what the rule of any
+        other of its types takes away."""
+        found: TypeRule | None = None
         for name in types:
             rule = self.rule(name)
-            if rule is not None:
-                return rule
-        return None
+            if found is None:
+                found = rule
+            elif rule is not None and not rule.without <= found.without:
+                found = replace(found, without=found.without | rule.without)
+        return found

@@ -322,9 +322,20 @@ def _look_alikes(policy: Policy) -> Iterable[str]:
                 yield f"{kind} ids {other} and {name} look alike"
 
 
+#: letters of other scripts that look like Latin ones: Cyrillic, Greek
+_ALIKE = str.maketrans(
+    "\u0430\u0435\u043e\u0440\u0441\u0443\u0445\u0456\u0458"
+    "\u0455\u0501\u04bb\u04cf\u043a\u043c\u0442\u0432\u043d"
+    "\u03b1\u03bf\u03c1\u03bd\u03b9\u03ba\u03c4"
+    "\u03c5\u03c7\u03b3\u03b2\u03b7\u03b5",
+    "aeopcyxijsdhlkmtbhaopviktuxybhe",
+)
+
+
 def skeleton(name: str) -> str:
     """What is left of a name for the eye: two names with the same one look alike."""
-    folded = unicodedata.normalize("NFKC", name).casefold()
+    folded = unicodedata.normalize("NFKD", name).casefold()
+    seen = "".join(c for c in folded if unicodedata.category(c) not in ("Mn", "Me", "Cf"))
     for char in "-_. ":
-        folded = folded.replace(char, "")
-    return folded.replace("0", "o").replace("1", "l").replace("i", "l")
+        seen = seen.replace(char, "")
+    return seen.translate(_ALIKE).replace("0", "o").replace("1", "l").replace("i", "l")

@@ -4,18 +4,20 @@ themselves; until then either may drop them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from poorter.city.errors import Denied, Invalid, NotFound
+from poorter.city.errors import CityError, Conflict, Denied, Invalid, NotFound
 from poorter.city.ids import mint
 from poorter.city.text import Text
-from poorter.city.time import DAY_US
+from poorter.city.time import DAY_US, MINUTE_US
+from poorter.gate.genesis import RUN
 from poorter.gate.policy import skeleton
-from poorter.offices.record import all_records, check_officer, reading, write
+from poorter.offices.record import OWN, all_records, check_officer, reading, write
 from poorter.running import Running
-from poorter.store.contract import DeleteRecord, PutRecord, Record
+from poorter.store.contract import Change, DeleteRecord, PutRecord, Record
 
 DRAFTS_MAX = 100
 DRAFT_DAYS = 14
@@ -45,6 +47,7 @@ class Draft:
     at_us: int
     fields: Mapping[str, Any]
     version: int = 0
+    taken_us: int = 0  # when somebody began to approve or drop it
 
     @property
     def until_us(self) -> int:
@@ -100,12 +103,47 @@ def draft_to_approve(running: Running, draft_id: str, kinds: tuple[Kind, ...], b
     return draft
 
 
+@asynccontextmanager
+async def approving(
+    running: Running, draft_id: str, kinds: tuple[Kind, ...], by: str
+) -> AsyncIterator[Draft]:
+    """A draft for its second officer, who alone has it meanwhile: what was approved, or dropped, at
+    the same moment is so once. Whatever goes wrong within gives it back.
+
+    Raises: as `draft_to_approve`, and Conflict while somebody else has it.
+    """
+    draft = draft_to_approve(running, draft_id, kinds, by)
+    await _mark(running, draft, draft.version, running.clock.now_us())
+    try:
+        yield draft
+    except BaseException:
+        with suppress(CityError):
+            await _mark(running, draft, draft.version + 1, None)
+        raise
+
+
 async def drop_draft(running: Running, draft_id: str, kinds: tuple[Kind, ...], by: str) -> None:
-    """Any officer may drop a draft. Raises NotFound, Denied."""
+    """Any officer may drop a draft. Raises NotFound, Denied, Conflict while it is approved."""
     check_officer(running, by)
     draft = _one(running, draft_id, kinds)
+    await _mark(running, draft, draft.version, running.clock.now_us())
     about = f"{draft.kind} {draft.id}"
     await write(running, by, about, "dropped", DeleteRecord(RECORD, draft.id))
+
+
+async def _mark(running: Running, draft: Draft, version: int, taken_us: int | None) -> None:
+    """Take it, or give it back, if it is still of this version."""
+    busy = Conflict(Text("iemand anders is er al mee bezig", "somebody else has it already"))
+    if taken_us is not None and taken_us < draft.taken_us + MINUTE_US:
+        raise busy
+    doc = {"kind": draft.kind, "by": draft.by, "at_us": draft.at_us, "fields": dict(draft.fields)}
+    doc["taken_us"] = taken_us or 0
+    put = PutRecord(RECORD, draft.id, doc, version)
+    permit = running.gate.permit(OWN, RUN, "administer")
+    try:
+        await running.store.commit_async(permit, Change((put,)))
+    except Conflict:
+        raise busy from None
 
 
 def _one(running: Running, draft_id: str, kinds: tuple[Kind, ...]) -> Draft:
@@ -117,4 +155,5 @@ def _one(running: Running, draft_id: str, kinds: tuple[Kind, ...]) -> Draft:
 
 def _draft(record: Record) -> Draft:
     doc = record.doc
-    return Draft(record.id, doc["kind"], doc["by"], doc["at_us"], doc["fields"], record.version)
+    said = doc["kind"], doc["by"], doc["at_us"], doc["fields"]
+    return Draft(record.id, *said, record.version, doc.get("taken_us", 0))

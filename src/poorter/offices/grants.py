@@ -14,7 +14,7 @@ from poorter.gate.lawful import RELEASE
 from poorter.gate.permit import Action
 from poorter.gate.policy import Dataset, Grant, Part, Processor
 from poorter.gate.registry import following
-from poorter.offices.drafts import RECORD, Draft, draft_to_approve, put_draft
+from poorter.offices.drafts import RECORD, Draft, approving, put_draft
 from poorter.offices.preview import check_seen
 from poorter.offices.record import check_officer, write
 from poorter.running import Running
@@ -110,14 +110,14 @@ async def draft_grant(
 
 async def approve_grant(running: Running, draft_id: str, by: str, seen: str = "") -> str:
     """The second approval; the grant is in force with it. The grant's id. Raises as
-    `draft_to_approve` does, Invalid when the policy changed so that it doesn't fit, and Conflict
+    `approving` does, Invalid when the policy changed so that it doesn't fit, and Conflict
     when what it comes to is no longer what was `seen`."""
-    draft = draft_to_approve(running, draft_id, ("grant",), by)
-    check_seen(running, grant_parts(running, draft, f"{draft.by}-and-another"), seen)
-    parts = grant_parts(running, draft, by)
-    await running.registry.put(parts, by, "granted")
-    await write(running, by, f"grant {draft.id}", "approved", DeleteRecord(RECORD, draft.id))
-    return parts[-1].id
+    async with approving(running, draft_id, ("grant",), by) as draft:
+        check_seen(running, grant_parts(running, draft, f"{draft.by}-and-another"), seen)
+        parts = grant_parts(running, draft, by)
+        await running.registry.put(parts, by, "granted")
+        await write(running, by, f"grant {draft.id}", "approved", DeleteRecord(RECORD, draft.id))
+        return parts[-1].id
 
 
 def grant_parts(running: Running, draft: Draft, second: str) -> list[Part]:

@@ -12,7 +12,7 @@ from poorter.city.text import Text
 from poorter.city.time import HOUR_US
 from poorter.gate.genesis import INSPECT, RUN
 from poorter.identity.persons import BSN
-from poorter.offices.drafts import RECORD, Draft, Kind, draft_to_approve, put_draft
+from poorter.offices.drafts import RECORD, Draft, Kind, approving, put_draft
 from poorter.offices.looked import Looked, looked, subjects_of
 from poorter.offices.record import check_officer, write
 from poorter.running import Running
@@ -55,7 +55,11 @@ async def ask_inspection(running: Running, number: str, case: str, reason: str, 
 
 async def approve_inspection(running: Running, draft_id: str, by: str) -> Inspection:
     """A second officer agrees: whoever asked may look for an hour. Raises NotFound, Denied."""
-    draft = draft_to_approve(running, draft_id, (INSPECTION,), by)
+    async with approving(running, draft_id, (INSPECTION,), by) as draft:
+        return await _leave(running, draft, by)
+
+
+async def _leave(running: Running, draft: Draft, by: str) -> Inspection:
     fields = draft.fields
     doc: dict[str, Any] = {
         "by": draft.by,

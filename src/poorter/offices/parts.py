@@ -13,9 +13,10 @@ from typing import Any, Literal, get_args
 
 from poorter.city.errors import Invalid
 from poorter.city.text import Text
+from poorter.gate.lawful import INTERNAL
 from poorter.gate.policy import DataClass, Dataset, Part, Policy, Processor, Purpose, is_day
 from poorter.gate.registry import following
-from poorter.offices.drafts import RECORD, Draft, Kind, draft_to_approve, drafts, put_draft
+from poorter.offices.drafts import RECORD, Draft, Kind, approving, drafts, put_draft
 from poorter.offices.preview import check_seen
 from poorter.offices.record import write
 from poorter.running import Running
@@ -99,19 +100,24 @@ async def draft_part(running: Running, kind: Kind, given: Mapping[str, str], by:
     """Draft one. Raises Invalid naming the field, or why no policy may hold it."""
     fields = read_form(kind, given)
     policy = running.gate.policy
+    if str(fields["id"]).startswith(INTERNAL):
+        raise Invalid(
+            Text("dat is eigen werk van het platform", "that is the platform's own background work")
+        )
     following(policy, [part_of(policy, kind, fields)], running.clock.now_us())
     return await put_draft(running, kind, fields, by)
 
 
 async def approve_part(running: Running, draft_id: str, by: str, seen: str = "") -> str:
-    """The second approval: in force with it. The id. Raises as `draft_to_approve`, Invalid, and
+    """The second approval: in force with it. The id. Raises as `approving`, Invalid, and
     Conflict when what it comes to is no longer what was `seen`."""
-    draft = draft_to_approve(running, draft_id, PARTS, by)
-    parts = parts_of(running, draft)
-    check_seen(running, parts, seen)
-    await running.registry.put(parts, by, f"{draft.kind} approved")
-    await write(running, by, f"{draft.kind} {draft.id}", "approved", DeleteRecord(RECORD, draft.id))
-    return parts[0].id
+    async with approving(running, draft_id, PARTS, by) as draft:
+        parts = parts_of(running, draft)
+        check_seen(running, parts, seen)
+        await running.registry.put(parts, by, f"{draft.kind} approved")
+        about = f"{draft.kind} {draft.id}"
+        await write(running, by, about, "approved", DeleteRecord(RECORD, draft.id))
+        return parts[0].id
 
 
 def waiting(running: Running) -> list[Draft]:

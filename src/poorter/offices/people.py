@@ -22,7 +22,7 @@ from poorter.city.time import DAY_US
 from poorter.gate.policy import skeleton
 from poorter.identity.passwords import hash_password, verify_password
 from poorter.identity.sessions import ROLES, Officer
-from poorter.offices.drafts import RECORD, Draft, draft_to_approve, put_draft
+from poorter.offices.drafts import RECORD, Draft, approving, put_draft
 from poorter.offices.record import OFFICER, all_records, officer_of, reading, write
 from poorter.running import Running
 from poorter.store.contract import DeleteRecord, Op, PutRecord
@@ -92,8 +92,12 @@ async def draft_officer(
 
 async def approve_officer(running: Running, draft_id: str, by: str) -> str:
     """The second approval; the second half of the code ("" when none is needed). Sessions of that
-    officer end: the next one has the new roles. Raises as `draft_to_approve`, and Invalid."""
-    draft = draft_to_approve(running, draft_id, ("officer",), by)
+    officer end: the next one has the new roles. Raises as `approving`, and Invalid."""
+    async with approving(running, draft_id, ("officer",), by) as draft:
+        return await _appoint(running, draft, by)
+
+
+async def _appoint(running: Running, draft: Draft, by: str) -> str:
     said = draft.fields
     name, roles = said["name"], tuple(said["roles"])
     if OFFICER not in roles:
@@ -161,14 +165,14 @@ async def draft_dismissal(running: Running, name: str, by: str) -> Draft:
 
 
 async def approve_dismissal(running: Running, draft_id: str, by: str) -> None:
-    """Out of office, and logged out, at once. Raises as `draft_to_approve`, and Invalid."""
-    draft = draft_to_approve(running, draft_id, ("dismissal",), by)
-    name = draft.fields["name"]
-    _check_left(running, name)
-    gone = [DeleteRecord(kind, name) for kind in ("officer", INVITATION)]
-    draft_gone = DeleteRecord(RECORD, draft.id)
-    ended = _end_sessions(running, name)
-    await write(running, by, f"dismissal {draft.id}", "approved", *gone, draft_gone, *ended)
+    """Out of office, and logged out, at once. Raises as `approving`, and Invalid."""
+    async with approving(running, draft_id, ("dismissal",), by) as draft:
+        name = draft.fields["name"]
+        _check_left(running, name)
+        gone = [DeleteRecord(kind, name) for kind in ("officer", INVITATION)]
+        draft_gone = DeleteRecord(RECORD, draft.id)
+        ended = _end_sessions(running, name)
+        await write(running, by, f"dismissal {draft.id}", "approved", *gone, draft_gone, *ended)
 
 
 def check_login(running: Running, name: str, login: tuple[str, str]) -> None:

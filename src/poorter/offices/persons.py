@@ -12,7 +12,7 @@ from poorter.city.errors import Invalid
 from poorter.city.text import Text
 from poorter.gate.lawful import walls_of
 from poorter.identity.persons import BSN
-from poorter.offices.drafts import RECORD, Draft, Kind, draft_to_approve, drafts, put_draft
+from poorter.offices.drafts import RECORD, Draft, Kind, approving, drafts, put_draft
 from poorter.offices.record import check_officer, write
 from poorter.rights.opening import HOURS_MAX, Two
 from poorter.running import Running
@@ -75,11 +75,12 @@ async def refuse_requested(running: Running, request_id: str, answer: str, by: s
 
 
 async def approve_person(running: Running, draft_id: str, by: str) -> Done:
-    """The second approval: done with it. Raises as `draft_to_approve`, and what is done raises."""
-    draft = draft_to_approve(running, draft_id, KINDS, by)
-    done = await _do(running, draft, by)
-    await write(running, by, f"{draft.kind} {draft.id}", "approved", DeleteRecord(RECORD, draft.id))
-    return done
+    """The second approval: done with it. Raises as `approving`, and what is done raises."""
+    async with approving(running, draft_id, KINDS, by) as draft:
+        done = await _do(running, draft, by)
+        about = f"{draft.kind} {draft.id}"
+        await write(running, by, about, "approved", DeleteRecord(RECORD, draft.id))
+        return done
 
 
 async def _do(running: Running, draft: Draft, by: str) -> Done:
