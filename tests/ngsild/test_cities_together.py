@@ -174,12 +174,13 @@ def test_exclusive_attributes_live_elsewhere(together: dict[str, httpx.Client]) 
     aside = {"free": prop(99, observedAt="2030-01-01T00:00:00Z")}
     assert a.post(f"{V1}/entities/{one}/attrs?local=true", json=aside).status_code == 204
     assert a.get(f"{V1}/entities/{one}").json()["free"]["value"] == 8
-    # an operation that the source does not offer is a conflict for its part only
+    # a source that takes no batches gets them entity by entity
     upserted = a.post(
         f"{V1}/entityOperations/upsert", json=[lot("x", free=prop(9), name=prop("W"))]
     )
-    assert upserted.status_code == 207
-    assert upserted.json()["errors"][0]["error"]["type"].endswith("/Conflict")
+    assert upserted.status_code == 204
+    assert b.get(f"{V1}/entities/{one}").json() == lot("x", free=prop(9))
+    assert a.get(f"{V1}/entities/{one}?local=true").json()["name"]["value"] == "W"
     assert a.delete(f"{V1}/entities/{one}/attrs/free").status_code == 204
     assert "free" not in b.get(f"{V1}/entities/{one}").json()
     assert a.delete(f"{V1}/entities/{one}").status_code == 204
@@ -384,4 +385,23 @@ def test_only_a_source_that_was_asked_may_tell(together: dict[str, httpx.Client]
         [told] = _told(receiver, 1)
         assert told["data"] == [lot("9", spots=prop(1))]
         a.delete(f"{V1}/subscriptions/{sub}")
+        _placed(b, 0)
+
+
+def test_subscribers_hear_of_what_goes_and_by_time(together: dict[str, httpx.Client]) -> None:
+    a, b = together["a"], together["b"]
+    with source() as receiver:
+        receiver.says("POST", "/told", 200)
+        join(a, b)
+        b.post(f"{V1}/entities", json=lot("1", spots=prop(3)))
+        subs = [_subscribe(a, receiver.url, notificationTrigger=["entityDeleted"])]
+        _placed(b, 1)
+        b.delete(f"{V1}/entities/{lot('1')['id']}")
+        [told] = _told(receiver, 1)
+        assert set(told["data"][0]) == {"id", "type", "deletedAt"}
+        b.post(f"{V1}/entities", json=lot("2", spots=prop(3)))
+        subs.append(_subscribe(a, receiver.url, timeInterval=1))
+        assert _told(receiver, 2)[1]["data"] == [lot("2", spots=prop(3))]
+        for sub in subs:
+            a.delete(f"{V1}/subscriptions/{sub}")
         _placed(b, 0)

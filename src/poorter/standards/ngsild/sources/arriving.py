@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from msgspec import structs
+
 from poorter.city.entity import VALUE_KEY
 from poorter.city.errors import CityError, Denied, Invalid, NotFound, Unavailable
 from poorter.city.ids import check_uri
@@ -211,7 +213,7 @@ def _data(
             continue
         leaving.append(seen)
         if one.gone_us is not None:
-            bare = replace(seen, attributes=())
+            bare = structs.replace(seen, attributes=())
             form = replace(sub.form, join=None)
             doc = represent(bare, form, form.pick, form.omit)
             docs.append({**doc, "deletedAt": format_us(one.gone_us)})

@@ -118,9 +118,10 @@ class Way:
                 if found is not None:
                     given[name] = found
         own = {"Accept": registration.speaking.get("accept", "application/json")}
-        if media != "application/ld+json" and context is not CORE:
+        named = registration.speaking.get("jsonldContext")  # said, it goes along in any case
+        if media != "application/ld+json" and (named or context is not CORE):
             kind = 'rel="http://www.w3.org/ns/json-ld#context"; type="application/ld+json"'
-            own["Link"] = f"<{context.url}>; {kind}"
+            own["Link"] = f"<{named or context.url}>; {kind}"
         if media is not None:
             own["Content-Type"] = media
         if registration.tenant is not None:

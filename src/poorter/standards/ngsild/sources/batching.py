@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: EUPL-1.2
 """Batches spread over sources (CIM 009, 5.6.7 to 5.6.10, 5.6.20): each source gets one batch of
-what it has a part in, this city one of what is left."""
+what it has a part in, or its entities one by one, this city one of what is left."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +29,7 @@ from poorter.standards.ngsild.sources.held import hold
 from poorter.standards.ngsild.sources.model import Registration
 from poorter.standards.ngsild.sources.outcome import error_of
 from poorter.standards.ngsild.sources.planning import Target, known_types, plan
+from poorter.standards.ngsild.sources.singly import Step, one_by_one, stand_in, stand_ins
 from poorter.standards.ngsild.sources.writing import names_of
 
 Handler = Callable[[Face, Request], Awaitable[Answer]]
@@ -36,22 +37,25 @@ Handler = Callable[[Face, Request], Awaitable[Answer]]
 
 @dataclass(slots=True)
 class Batch:
-    """What goes to one source: of which entities, which part of each."""
+    """What goes to one source: of which entities, which part of each. `steps`: one by one."""
 
     registration: Registration
+    steps: tuple[Step, ...] | None = None
     urns: list[str] = field(default_factory=list)
     parts: list[Said] = field(default_factory=list)
 
 
 @dataclass(slots=True)
 class Sorted:
-    """A batch taken apart. `errors`: (entity, registration or None, problem)."""
+    """A batch taken apart. `errors`: (entity, registration or None, problem); `created`: entities
+    that a source says are new there."""
 
     batches: dict[str, Batch] = field(default_factory=dict)
     here: list[Any] = field(default_factory=list)
     urns: list[str] = field(default_factory=list)
     here_urns: list[str] = field(default_factory=list)
     errors: list[tuple[str, str | None, Any]] = field(default_factory=list)
+    created: set[str] = field(default_factory=set)
 
 
 async def create(face: Face, request: Request) -> Answer:
@@ -89,43 +93,55 @@ async def _spread(
     if not listed or flag(held.query(), "local"):
         return await handler(face, held)
     way = Way(face.sources, held, shared or CORE)
-    parts = await _sort(face, way, permit, operation, doc, shared)
+    options = held.query().get("options", "")
+    parts = await _sort(face, way, permit, (operation, options), doc, shared)
     if not parts.batches and not parts.errors:
         return await handler(face, held)
     own: asyncio.Task[Answer] | None = None
     if parts.here:
         own = asyncio.ensure_future(handler(face, held.with_body(parts.here)))
+    given = held.query()
+
+    def send(one: Batch) -> Coroutine[Any, Any, Any]:
+        if one.steps is not None:
+            return one_by_one(way, one.registration, one.steps, one.urns, one.parts)
+        path = f"/entityOperations/{name}"
+        return forward(way, one.registration, "POST", path, given, one.parts)
+
     batches = list(parts.batches.values())
-    path = f"/entityOperations/{name}"
-    replies = await all_within(
-        [forward(way, one.registration, "POST", path, held.query(), one.parts) for one in batches]
-    )
-    for one, reply in zip(batches, replies, strict=True):
+    for one, reply in zip(batches, await all_within(list(map(send, batches))), strict=True):
         _take(parts, one, reply)
     made = await _own(parts, own)
     return _answer(name, parts, made)
 
 
 async def _sort(
-    face: Face, way: Way, permit: Permit, operation: str, doc: list[Any], shared: Context | None
+    face: Face,
+    way: Way,
+    permit: Permit,
+    how: tuple[str, str],
+    doc: list[Any],
+    shared: Context | None,
 ) -> Sorted:
-    """Each entity by who holds what of it. What can't be read goes to the handler here, which
-    says what is wrong with it."""
+    """Each entity by who holds what of it; `how`: operation and options. What can't be read goes
+    to the handler here, which says what is wrong with it."""
     found = Sorted()
+    operations = (how[0], *(steps[0].operation for steps in stand_ins(*how)))
     for one in doc:
         try:
             said, target = await _meant(face, permit, one, shared)
         except CityError:
             found.here.append(one)
             continue
-        planned = plan(face, way, permit, operation, target)
+        planned = plan(face, way, permit, operations, target)
         found.urns.append(target.urn)
         for leg in planned.legs:
             if leg.fault is not None:
                 error = problem(error_of(leg.fault))
                 found.errors.append((target.urn, leg.registration.id, error))
                 continue
-            into = found.batches.setdefault(leg.registration.id, Batch(leg.registration))
+            source = leg.registration
+            into = found.batches.setdefault(source.id, Batch(source, stand_in(source, *how)))
             into.urns.append(target.urn)
             into.parts.append(part_of(said, leg.names))
         if planned.here:
@@ -150,10 +166,13 @@ async def _meant(
     return Said(one, context), Target(urn, types, names_of(one, context))
 
 
-def _take(parts: Sorted, one: Batch, reply: Reply | Fault) -> None:
+def _take(parts: Sorted, one: Batch, reply: Reply | Fault | list[Reply | Fault]) -> None:
     """What a source made of its batch."""
     reg_id = one.registration.id
-    if isinstance(reply, Fault):
+    if isinstance(reply, list):
+        for urn, said, single in zip(one.urns, one.parts, reply, strict=True):
+            _take(parts, Batch(one.registration, None, [urn], [said]), single)
+    elif isinstance(reply, Fault):
         parts.errors += [(urn, reg_id, problem(error_of(reply))) for urn in one.urns]
     elif reply.status == 207:
         failed = _errors(reply.body)
@@ -166,6 +185,18 @@ def _take(parts: Sorted, one: Batch, reply: Reply | Fault) -> None:
     elif not 200 <= reply.status < 300:
         error = problem(error_of(Fault(299, "", reply.status)))
         parts.errors += [(urn, reg_id, error) for urn in one.urns]
+    elif reply.status == 201:
+        listed = _ids(reply.body)
+        parts.created |= set(one.urns) if listed is None else listed & set(one.urns)
+
+
+def _ids(body: bytes) -> set[str] | None:
+    """The entities that a source lists as new; None where it lists none."""
+    try:
+        doc = msgspec.json.decode(body) if body else None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return {one for one in doc if isinstance(one, str)} if isinstance(doc, list) else None
 
 
 def _errors(body: bytes) -> list[tuple[str, int]]:
@@ -205,7 +236,7 @@ def _answer(name: str, parts: Sorted, made: Sequence[str]) -> Answer:
     failed = {urn for urn, _, _ in parts.errors}
     if not parts.errors:
         elsewhere = [urn for urn in parts.urns if urn not in parts.here_urns]
-        new = [*made, *elsewhere] if name == "create" else list(made)
+        new = [*made, *(urn for urn in elsewhere if name == "create" or urn in parts.created)]
         return json_answer(new, 201) if new else NO_CONTENT
     errors = []
     for urn, reg_id, error in parts.errors:

@@ -32,7 +32,8 @@ class During:
 
 @dataclass(frozen=True, slots=True)
 class Sought:
-    """What a registration is held against. Empty parts ask for nothing."""
+    """What a registration is held against. Empty parts ask for nothing. `open`: a place or scope
+    that a registration does not tell of rules nothing out; who looks for sources wants it told."""
 
     selectors: tuple[Selector, ...] = ()
     names: frozenset[str] = frozenset()
@@ -41,6 +42,14 @@ class Sought:
     during: During | None = None
     filter: Condition | None = None  # csf, on the properties of the source itself
     datasets: frozenset[str | None] | None = None
+    open: bool = False
+
+
+def parse_datasets(given: str | None) -> frozenset[str | None] | None:
+    """The datasetId parameter; None among them is the default instance."""
+    if not given:
+        return None
+    return frozenset(None if one == "@none" else one for one in given.split(","))
 
 
 def parse_during(given: Mapping[str, Any]) -> During | None:
@@ -77,8 +86,8 @@ def fitting(registration: Registration, sought: Sought) -> tuple[Information, ..
     """The parts of its information that fit; none when it isn't meant at all."""
     if (
         not _in_time(registration, sought.during)
-        or not _in_place(registration, sought.geo)
-        or not _in_scope(registration, sought.scopes)
+        or not _in_place(registration, sought.geo, sought.open)
+        or not _in_scope(registration, sought.scopes, sought.open)
         or (sought.filter is not None and not matches(registration.own, sought.filter))
         or not _in_datasets(registration, sought.datasets)
     ):
@@ -123,20 +132,20 @@ def _in_time(registration: Registration, during: During | None) -> bool:
     return begins and (during.from_us is None or end is None or end >= during.from_us)
 
 
-def _in_place(registration: Registration, geo: Geo | None) -> bool:
+def _in_place(registration: Registration, geo: Geo | None, untold: bool) -> bool:
     if geo is None:
         return True
     place = registration.own.geometry(geo.attribute)
     if place is None:
-        return False
+        return untold
     if geo.relation in ("near", "disjoint"):
         # the source's place is where its entities may be: only too far away is told by it
         return related(place, replace(geo, min_distance_m=None)) or geo.relation == "disjoint"
     return related(place, replace(geo, relation="intersects"))
 
 
-def _in_scope(registration: Registration, asked: Scopes | None) -> bool:
-    if asked is None:
+def _in_scope(registration: Registration, asked: Scopes | None, untold: bool) -> bool:
+    if asked is None or (untold and not registration.scopes):
         return True
     scopes = " ".join(registration.scopes)
     return any(

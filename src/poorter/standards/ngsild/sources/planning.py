@@ -59,8 +59,9 @@ def known_types(face: Face, permit: Permit, urn: str) -> tuple[str, ...] | None:
         return None
 
 
-def plan(face: Face, way: Way, permit: Permit, operation: str, target: Target) -> Plan:
-    """Who does what. Raises Denied for what the caller may not write, wherever it is held."""
+def plan(face: Face, way: Way, permit: Permit, operations: tuple[str, ...], target: Target) -> Plan:
+    """Who does what, by any of `operations`. Raises Denied for what the caller may not write,
+    wherever it is held."""
     legs: list[Leg] = []
     left = target.names
     whole_elsewhere = False
@@ -73,7 +74,7 @@ def plan(face: Face, way: Way, permit: Permit, operation: str, target: Target) -
             if part is None:
                 continue
             names = None if target.names is None else part
-            leg = _leg(way, one, operation, names)
+            leg = _leg(way, one, operations, names)
             if leg is not None:
                 legs.append(leg)
             if one.proxied and left is not None:
@@ -87,10 +88,10 @@ def plan(face: Face, way: Way, permit: Permit, operation: str, target: Target) -
 
 
 def _leg(
-    way: Way, registration: Registration, operation: str, names: frozenset[str] | None
+    way: Way, registration: Registration, operations: tuple[str, ...], names: frozenset[str] | None
 ) -> Leg | None:
     """None for an inclusive source that doesn't take part."""
-    if operation not in registration.operations:
+    if not registration.operations.intersection(operations):
         return Leg(registration, names, NOT_OFFERED) if registration.proxied else None
     closed = way.closed(registration)
     if closed is not None and closed.status == 508 and not registration.proxied:

@@ -27,7 +27,11 @@ from poorter.standards.ngsild.selecting import from_body, parse_which
 from poorter.standards.ngsild.sources.asking import ASKED_MAX, Fault, Way, all_within, warning
 from poorter.standards.ngsild.sources.held import hold
 from poorter.standards.ngsild.sources.maps import HERE
-from poorter.standards.ngsild.sources.matching import Sought, names_in_condition
+from poorter.standards.ngsild.sources.matching import (
+    Sought,
+    names_in_condition,
+    parse_datasets,
+)
 from poorter.standards.ngsild.sources.overlay import Overlay
 from poorter.standards.ngsild.sources.received import (
     Received,
@@ -233,6 +237,10 @@ def shares_of(
         selectors=asked.selectors or _selectors(asked),
         names=question.names,
         filter=parse_q(csf, question.context) if csf else None,
+        geo=asked.geo,
+        scopes=asked.scopes,
+        datasets=parse_datasets(question.params.get("datasetId")),
+        open=True,
     )
     registry = face.sources.registry
     types = _types_asked(asked)
@@ -391,8 +399,9 @@ async def _read(
     """The entities of an answer, as far as the source may give them."""
     if isinstance(reply, Fault):
         return [], [reply]
+    beyond = _beyond(reply)
     if reply.status == 404:
-        return [], []
+        return [], beyond
     if reply.status == 508:
         return [], [Fault(199, "the request went in a circle", 508)]
     if reply.status != 200:
@@ -417,7 +426,15 @@ async def _read(
                 found.append(held)
     except CityError as wrong:
         return [], [Fault(111, f"its answer can't be read: {wrong.detail}"[:150], 502)]
-    return found, []
+    return found, beyond
+
+
+def _beyond(reply: Reply) -> list[Fault]:
+    """What a source warns of itself: it has sources too, and what they have may be missing."""
+    code = (reply.headers.get("ngsild-warning") or "").strip()[:3]
+    if not code.isdecimal() or len(code) < 3:
+        return []
+    return [Fault(int(code), "it warns that something of it is missing", 504)]
 
 
 async def _context_of(face: Face, doc: Any, reply: Reply, spoken: Context) -> Context:

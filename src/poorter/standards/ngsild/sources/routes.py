@@ -29,6 +29,7 @@ from poorter.standards.ngsild.sources.matching import (
     Sought,
     fitting,
     names_in_condition,
+    parse_datasets,
     parse_during,
 )
 from poorter.standards.ngsild.sources.model import (
@@ -174,6 +175,7 @@ def sought_by(given: Mapping[str, str], context: Context) -> Sought:
         scopes=asked.scopes,
         during=parse_during(given),
         filter=parse_q(csf, context) if csf else None,
+        datasets=parse_datasets(given.get("datasetId")),
     )
 
 

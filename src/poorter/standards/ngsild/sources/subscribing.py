@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -23,7 +23,7 @@ from poorter.standards.ngsild.context import CORE, Context
 from poorter.standards.ngsild.decode import NULL
 from poorter.standards.ngsild.sources.asking import Fault, Way
 from poorter.standards.ngsild.sources.hops import Hops
-from poorter.standards.ngsild.sources.matching import fitting
+from poorter.standards.ngsild.sources.matching import Sought, fitting
 from poorter.standards.ngsild.sources.model import Registration
 from poorter.standards.ngsild.sources.reducing import reduced
 from poorter.standards.ngsild.sources.sharing import Share, share_with
@@ -115,7 +115,7 @@ class Subscribing:
             return None
         types = frozenset() if "*" in sub.types else sub.types
         registry = self._federation.registry
-        return share_with(registry, registration, permit, sought_of(sub), types)
+        return share_with(registry, registration, permit, _sought(sub), types)
 
     # -- what is to be looked at ---------------------------------------------------------------
 
@@ -242,7 +242,7 @@ class Subscribing:
         share = self.share(sub, registration)
         if share is None:
             return None
-        parts = fitting(registration, sought_of(sub))
+        parts = fitting(registration, _sought(sub))
         spoken = await way.spoken(registration)
         endpoint = self._federation.own_url + ARRIVAL
         doc = reduced(sub, share, parts, spoken, endpoint, self.splits(sub))
@@ -314,6 +314,10 @@ class Subscribing:
     async def _commit(self, op: Any) -> None:
         own = self._gate.permit("internal:ngsi-ld", RUN, "administer")
         await self._store.commit_async(own, Change((op,)))
+
+
+def _sought(sub: Subscription) -> Sought:
+    return replace(sought_of(sub), open=True)
 
 
 def _context(sub: Subscription | None) -> Context:

@@ -102,7 +102,7 @@ async def _whole(
         return await handler(face, held, urn)
     given = held.query()
     types = parse_types(doc["type"], context) if "type" in doc else None
-    types = known_types(face, permit, urn) or types or _types_asked(given, context)
+    types = _types_asked(given, context) or known_types(face, permit, urn) or types
     target = Target(urn, types, names_of(doc, context))
     path = f"/entities/{quote(urn, safe=':')}{below}"
     write = Write(operation, method, lambda _: path, given, Said(doc, context))
@@ -155,7 +155,7 @@ async def _one(
         said = Said(doc, context)
     name = context.expand(check_name(term, "the attribute name"))
     given = held.query()
-    types = known_types(face, permit, urn) or _types_asked(given, context)
+    types = _types_asked(given, context) or known_types(face, permit, urn)
     target = Target(urn, types, frozenset((name,)))
     start = f"/entities/{quote(urn, safe=':')}/attrs/"
     write = Write(
@@ -179,7 +179,7 @@ async def delete(face: Face, request: Request, urn: str) -> Answer:
         return await provision.delete(face, held, urn)
     context = await face.context(held)
     given = held.query()
-    types = known_types(face, permit, urn) or _types_asked(given, context)
+    types = _types_asked(given, context) or known_types(face, permit, urn)
     target = Target(urn, types, None)
     path = f"/entities/{quote(urn, safe=':')}"
     write = Write("deleteEntity", "DELETE", lambda _: path, given, None)
@@ -205,7 +205,7 @@ async def _spread(
 ) -> Answer:
     """Each its part, all at the same time, one answer."""
     way = Way(face.sources, held, context)
-    planned = plan(face, way, permit, write.operation, target)
+    planned = plan(face, way, permit, (write.operation,), target)
     if not planned.legs:
         return await local(held)
     here: asyncio.Task[Outcome] | None = None

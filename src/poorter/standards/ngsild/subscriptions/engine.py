@@ -168,9 +168,11 @@ class Engine(Keeping):
         the permit of that moment."""
         now_us = self._clock.now_us()
         sub = self._subs.get(sub_id)
-        if sub is None or sub.status(now_us) != "active" or now_us < self._next_us.get(sub_id, 0):
+        if sub is None or sub.status(now_us) != "active":
             return
         if sub.throttling_s:
+            if now_us < self._next_us.get(sub_id, 0):
+                return
             self._next_us[sub_id] = now_us + round(sub.throttling_s * SECOND_US)
 
         async def make() -> Made | None:
