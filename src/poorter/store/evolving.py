@@ -53,7 +53,8 @@ class Evolution:
     """The temporal evolution of an entity, as far as it was asked for: instances by name, each in
     the order of their time. `beyond`: there are more after the last of them, and these are the
     names that have any at all; else None. `scopes`: all of the scope in time, as instances of a
-    Property "scope". `deleted_at_us`: the entity is gone since."""
+    Property "scope". `deleted_at_us`: the entity is gone since. `merged`: parts of it are from
+    elsewhere, so that what the store aggregates is not all of it."""
 
     urn: str
     types: tuple[str, ...]
@@ -64,6 +65,7 @@ class Evolution:
     scopes: tuple[Instance, ...]
     beyond: frozenset[str] | None
     expires_at_us: int | None = None
+    merged: bool = False
 
 
 class Evolving(Protocol):

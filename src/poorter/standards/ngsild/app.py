@@ -24,6 +24,7 @@ from poorter.standards.ngsild.face import Face, plain_json
 from poorter.standards.ngsild.openapi import document
 from poorter.standards.ngsild.problem import NoSuchMethod, NoTenants, problem_answer
 from poorter.standards.ngsild.sources import batching, identity, mapping, reading, writing
+from poorter.standards.ngsild.sources import evolving as evolving_over
 from poorter.standards.ngsild.sources import routes as sources
 from poorter.standards.ngsild.sources.watching import REGISTRATIONS
 from poorter.standards.ngsild.subscriptions.routes import ENTITIES as SUBSCRIPTIONS
@@ -137,6 +138,9 @@ SPREAD: dict[Handler, Handler] = {
     batch.update: batching.update,
     batch.merge: batching.merge,
     batch.delete: batching.delete,
+    evolution.retrieve: evolving_over.retrieve,
+    evolution.query: evolving_over.query,
+    evolution.query_by_post: evolving_over.query_by_post,
 }
 
 

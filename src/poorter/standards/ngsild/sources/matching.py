@@ -33,7 +33,8 @@ class During:
 @dataclass(frozen=True, slots=True)
 class Sought:
     """What a registration is held against. Empty parts ask for nothing. `open`: a place or scope
-    that a registration does not tell of rules nothing out; who looks for sources wants it told."""
+    that a registration does not tell of rules nothing out; who looks for sources wants it told.
+    `temporal`: evolutions are asked for, in the time `during` or at any."""
 
     selectors: tuple[Selector, ...] = ()
     names: frozenset[str] = frozenset()
@@ -43,6 +44,7 @@ class Sought:
     filter: Condition | None = None  # csf, on the properties of the source itself
     datasets: frozenset[str | None] | None = None
     open: bool = False
+    temporal: bool = False
 
 
 def parse_datasets(given: str | None) -> frozenset[str | None] | None:
@@ -85,7 +87,7 @@ def names_in_condition(condition: Condition | None) -> frozenset[str]:
 def fitting(registration: Registration, sought: Sought) -> tuple[Information, ...]:
     """The parts of its information that fit; none when it isn't meant at all."""
     if (
-        not _in_time(registration, sought.during)
+        not _in_time(registration, sought)
         or not _in_place(registration, sought.geo, sought.open)
         or not _in_scope(registration, sought.scopes, sought.open)
         or (sought.filter is not None and not matches(registration.own, sought.filter))
@@ -121,12 +123,13 @@ def fits(entity: EntityInfo, asked: Selector) -> bool:
     return True  # two patterns: whether an id meets both can't be told
 
 
-def _in_time(registration: Registration, during: During | None) -> bool:
+def _in_time(registration: Registration, sought: Sought) -> bool:
+    during = sought.during
     if during is None:
-        return not registration.temporal
+        return sought.temporal or not registration.temporal
     interval = registration.temporal.get(during.interval)
     if interval is None:
-        return False
+        return sought.open and not registration.temporal
     start, end = interval
     begins = during.until_us is None or start <= during.until_us
     return begins and (during.from_us is None or end is None or end >= during.from_us)

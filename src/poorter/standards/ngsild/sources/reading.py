@@ -28,6 +28,7 @@ from poorter.standards.ngsild.sources.asking import ASKED_MAX, Fault, Way, all_w
 from poorter.standards.ngsild.sources.held import hold
 from poorter.standards.ngsild.sources.maps import HERE
 from poorter.standards.ngsild.sources.matching import (
+    During,
     Sought,
     names_in_condition,
     parse_datasets,
@@ -62,6 +63,8 @@ class Question:
     by_post: bool = False
     names: frozenset[str] = frozenset()  # attributes wanted; none: all
     split: bool = True
+    temporal: bool = False  # evolutions, in the time `during`
+    during: During | None = None
 
 
 async def retrieve(face: Face, request: Request, urn: str) -> Answer:
@@ -73,7 +76,7 @@ async def retrieve(face: Face, request: Request, urn: str) -> Answer:
     context = await face.context(request)
     types = types_of(given["type"], context) if given.get("type") else ()
     asked = Query(ids=(urn,), selectors=(Selector(types, (urn,)),))
-    question = Question(asked, given, context, urn, names=_wanted(given, context, asked))
+    question = Question(asked, given, context, urn, names=wanted_of(given, context, asked))
     return await _over(
         face, request, permit, context, question, lambda f: consumption.retrieve(f, request, urn)
     )
@@ -105,21 +108,21 @@ async def query_by_post(face: Face, request: Request) -> Answer:
     given = {**in_url, **given}
     asked = parse_which(given, context, selectors)
     question = Question(
-        asked, given, context, None, True, _wanted(given, context, asked), _split(face, given)
+        asked, given, context, None, True, wanted_of(given, context, asked), splits(face, given)
     )
     return await _over(
         face, held, permit, context, question, lambda f: consumption.query_by_post(f, held)
     )
 
 
-def _split(face: Face, given: Mapping[str, str]) -> bool:
+def splits(face: Face, given: Mapping[str, str]) -> bool:
     """Whether parts of one entity may lie in several places: the caller says, else the city."""
     if "splitEntities" in given:
         return flag(given, "splitEntities")
     return face.federation is None or face.federation.split
 
 
-def _wanted(given: Mapping[str, str], context: Context, asked: Query) -> frozenset[str]:
+def wanted_of(given: Mapping[str, str], context: Context, asked: Query) -> frozenset[str]:
     """The attributes that an answer can do with, and those it is filtered by; none for all."""
     names: frozenset[str] = frozenset()
     if given.get("attrs"):
@@ -216,8 +219,8 @@ async def completed(
 
 def question_of(face: Face, asked: Query, given: Mapping[str, str], context: Context) -> Question:
     """A query by URL as a question to sources."""
-    wanted = _wanted(given, context, asked)
-    return Question(asked, given, context, names=wanted, split=_split(face, given))
+    wanted = wanted_of(given, context, asked)
+    return Question(asked, given, context, names=wanted, split=splits(face, given))
 
 
 def _apart(result: Any) -> tuple[list[Received], list[Fault]]:
@@ -240,6 +243,8 @@ def shares_of(
         geo=asked.geo,
         scopes=asked.scopes,
         datasets=parse_datasets(question.params.get("datasetId")),
+        during=question.during,
+        temporal=question.temporal,
         open=True,
     )
     registry = face.sources.registry
@@ -280,7 +285,7 @@ async def _ask(
     try:
         spoken = await way.spoken(registration)
         if question.urn is not None and "retrieveEntity" in registration.operations:
-            params = _params(share, question, spoken, with_ids=False)
+            params = params_of(share, question, spoken, with_ids=False)
             path = f"/entities/{quote(question.urn, safe=':')}"
             reply = await way.ask(registration, "GET", path, params, spoken)
             return await _read(face, share, question, spoken, reply)
@@ -297,7 +302,7 @@ async def _pages(
     by_post = "queryBatch" in operations and (question.by_post or "queryEntity" not in operations)
     for page in range(PAGES_MAX):
         place = {"limit": str(PAGE)} | ({"offset": str(page * PAGE)} if page else {})
-        params = _params(share, question, spoken, with_ids=True)
+        params = params_of(share, question, spoken, with_ids=True)
         if by_post:
             reply = await way.ask(
                 share.registration,
@@ -327,7 +332,7 @@ def _sent(reply: Reply | Fault) -> int:
     return len(doc) if isinstance(doc, list) else 1
 
 
-def _params(share: Share, question: Question, spoken: Context, with_ids: bool) -> dict[str, str]:
+def params_of(share: Share, question: Question, spoken: Context, with_ids: bool) -> dict[str, str]:
     """The question in the words of a source, no wider than its share."""
     params: dict[str, str] = {}
     types = [spoken.compact(name) for name in share.types]
@@ -399,9 +404,9 @@ async def _read(
     """The entities of an answer, as far as the source may give them."""
     if isinstance(reply, Fault):
         return [], [reply]
-    beyond = _beyond(reply)
+    further = beyond(reply)
     if reply.status == 404:
-        return [], beyond
+        return [], further
     if reply.status == 508:
         return [], [Fault(199, "the request went in a circle", 508)]
     if reply.status != 200:
@@ -417,7 +422,7 @@ async def _read(
         if question.urn is not None and isinstance(doc, list) and len(doc) > 1:
             raise Invalid("one entity was asked for")
         for one in doc if isinstance(doc, list) else [doc]:
-            context = await _context_of(face, one, reply, spoken)
+            context = await context_of(face, one, spoken)
             received = read_entity(one, context, now_us)
             if received is None:
                 continue
@@ -426,18 +431,19 @@ async def _read(
                 found.append(held)
     except CityError as wrong:
         return [], [Fault(111, f"its answer can't be read: {wrong.detail}"[:150], 502)]
-    return found, beyond
+    return found, further
 
 
-def _beyond(reply: Reply) -> list[Fault]:
+def beyond(reply: Reply) -> list[Fault]:
     """What a source warns of itself: it has sources too, and what they have may be missing."""
     code = (reply.headers.get("ngsild-warning") or "").strip()[:3]
     if not code.isdecimal() or len(code) < 3:
         return []
-    return [Fault(int(code), "it warns that something of it is missing", 504)]
+    text = "its sources lead back" if code == "199" else "something of its sources is missing"
+    return [Fault(int(code), text, 504)]
 
 
-async def _context_of(face: Face, doc: Any, reply: Reply, spoken: Context) -> Context:
+async def context_of(face: Face, doc: Any, spoken: Context) -> Context:
     """The @context of an entity in an answer: inside it, or that in which was asked."""
     inline = doc.get("@context") if isinstance(doc, dict) else None
     return spoken if inline is None else await face.contexts.of(inline)

@@ -32,7 +32,7 @@ def aggregated(store: Store, permit: Permit, evolution: Evolution, asked: Asked)
     assert asked.aggregation is not None
     members = head(evolution, asked)
     query = asked.only(asked.window.query(evolution.urn, INSTANCES_MAX))
-    if _by_buckets(store, permit, query, asked):
+    if not evolution.merged and _by_buckets(store, permit, query, asked):
         return members | _of_buckets(store, permit, query, asked, asked.aggregation)
     found = store.evolution(permit, query)
     if found.beyond is not None:
