@@ -147,17 +147,15 @@ async def gather(face: Face, request: Request, permit: Permit, question: Questio
         warnings += [warning(share.registration, fault) for fault in faults]
         for part in parts:
             found.setdefault(part.urn, []).append(part)
-            by[part.urn] = (*by.get(part.urn, ()), share.registration.id)
+            by.setdefault(part.urn, _here(face, permit, part.urn))
+            by[part.urn] = (*by[part.urn], share.registration.id)
     over = copy.copy(face)
     over.store = cast(Store, OverEvolutions(face.store, found))
     return Gathered(over, by, tuple(warnings))
 
 
-def by_all(face: Face, permit: Permit, gathered: Gathered, urn: str) -> tuple[str, ...]:
-    """Who has a part of an evolution: sources, and this city where it has one."""
-    elsewhere = gathered.by.get(urn, ())
-    here = face.store.evolving(permit, Query(ids=(urn,), limit=1))
-    return (HERE, *elsewhere) if here or not elsewhere else elsewhere
+def _here(face: Face, permit: Permit, urn: str) -> tuple[str, ...]:
+    return (HERE,) if face.store.evolving(permit, Query(ids=(urn,), limit=1)) else ()
 
 
 async def _ask(

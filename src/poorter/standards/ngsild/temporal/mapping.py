@@ -7,12 +7,19 @@ from dataclasses import replace
 from urllib.parse import unquote
 
 from poorter.city.errors import Invalid, NotFound
+from poorter.city.query import Selector
 from poorter.gate.permit import Permit
 from poorter.identity.caller import Caller
 from poorter.standards.http.asgi import Answer, Request
 from poorter.standards.ngsild.context import Context
 from poorter.standards.ngsild.face import Face
 from poorter.standards.ngsild.params import check_names, flag
+from poorter.standards.ngsild.sources.evolving import (
+    Gathered,
+    gather,
+    temporal_question,
+    which,
+)
 from poorter.standards.ngsild.sources.mapping import HEADER, OWN, location
 from poorter.standards.ngsild.sources.maps import HERE, IDS_MAX, LIFETIME_US, EntityMap, lifetime_us
 from poorter.standards.ngsild.temporal import reading
@@ -27,9 +34,11 @@ async def create(face: Face, request: Request) -> Answer:
     wanted = await face.wanted(request, context)
     given = request.query()
     check_names(given, reading.QUERY | set(OWN))
-    made = _made(face, caller, permit, context, given)
+    over = await _over(face, request, permit, context, given)
+    made = _made(over, caller, permit, context, given)
     answer = wanted.answer(made.shown())
-    return replace(answer, status=201, headers=(*answer.headers, (HEADER, location(made))))
+    headers = (*answer.headers, *over.warnings, (HEADER, location(made)))
+    return replace(answer, status=201, headers=headers)
 
 
 async def create_by_post(face: Face, request: Request) -> Answer:
@@ -40,9 +49,27 @@ async def create_by_post(face: Face, request: Request) -> Answer:
     doc, context = await face.document(request)
     wanted = await face.wanted(request, context)
     given, selectors = reading.given_by(doc, in_url, context)
-    made = _made(face, caller, permit, context, given, Search(_rest(given), context, selectors))
+    over = await _over(face, request, permit, context, given, selectors)
+    made = _made(over, caller, permit, context, given, Search(_rest(given), context, selectors))
     answer = wanted.answer(made.shown())
-    return replace(answer, status=201, headers=(*answer.headers, (HEADER, location(made))))
+    headers = (*answer.headers, *over.warnings, (HEADER, location(made)))
+    return replace(answer, status=201, headers=headers)
+
+
+async def _over(
+    face: Face,
+    request: Request,
+    permit: Permit,
+    context: Context,
+    given: dict[str, str],
+    selectors: tuple[Selector, ...] = (),
+) -> Gathered:
+    """What sources have of it, laid over what is here."""
+    rest = _rest(given)
+    if face.federation is None or not face.federation.registry.any or flag(rest, "local"):
+        return Gathered(face, {})
+    asked = which(rest, context, selectors)
+    return await gather(face, request, permit, temporal_question(face, asked, rest, context))
 
 
 def _rest(given: dict[str, str]) -> dict[str, str]:
@@ -50,7 +77,7 @@ def _rest(given: dict[str, str]) -> dict[str, str]:
 
 
 def _made(
-    face: Face,
+    over: Gathered,
     caller: Caller,
     permit: Permit,
     context: Context,
@@ -63,7 +90,9 @@ def _made(
     if asked.window.relation is None:
         raise Invalid("a temporal query is needed: timerel and timeAt")
     search = search or Search(rest, context)
-    ids = dict.fromkeys(search.ids(face.store, permit, asked, IDS_MAX + 1), (HERE,))
+    face = over.face
+    found = search.ids(face.store, permit, asked, IDS_MAX + 1)
+    ids = {urn: over.by.get(urn, (HERE,)) for urn in found}
     return face.maps.make(caller, ids, lasts_us or LIFETIME_US)
 
 
@@ -84,13 +113,15 @@ async def query(face: Face, request: Request) -> Answer:
     elif not flag(given, "entityMap"):
         return await reading.query(face, request)
     status = 200
+    over = await _over(face, request, permit, context, given)
     if known is None:
-        known, status = _made(face, caller, permit, context, given), 201
+        known, status = _made(over, caller, permit, context, given), 201
     wanted = await face.wanted(request, context)
     check_names(rest, reading.QUERY)
     search = Search(rest, context, within=frozenset(known.ids))
-    found = search.ids(face.store, permit, parse_asked(rest, context, None), IDS_MAX)
+    found = search.ids(over.face.store, permit, parse_asked(rest, context, None), IDS_MAX)
     face.maps.prune(known, set(known.ids) - set(found))
-    answer = await reading.answered(face, request, permit, context, wanted, rest, search)
+    answer = await reading.answered(over.face, request, permit, context, wanted, rest, search)
     status = status if answer.status == 200 else answer.status
-    return replace(answer, status=status, headers=(*answer.headers, (HEADER, location(known))))
+    headers = (*answer.headers, *over.warnings, (HEADER, location(known)))
+    return replace(answer, status=status, headers=headers)
