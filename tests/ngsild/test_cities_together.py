@@ -408,11 +408,15 @@ def test_subscribers_hear_of_what_goes_and_by_time(together: dict[str, httpx.Cli
         _placed(b, 0)
 
 
+def _road(key: str, **values: Any) -> dict[str, Any]:
+    return {"id": f"urn:ngsi-ld:Road:{key}", "type": "Road", **values}
+
+
 def _evolve(city: httpx.Client, key: str, days: dict[int, float], name: str = "spots") -> None:
     instances = [
         prop(value, observedAt=f"2026-05-{day:02}T00:00:00Z") for day, value in days.items()
     ]
-    body = lot(key, **{name: instances})
+    body = _road(key, **{name: instances})
     assert city.post(f"{V1}/temporal/entities", json=body).status_code in (201, 204)
 
 
@@ -427,7 +431,7 @@ def test_an_evolution_is_whole_wherever_its_instances_lie(
     together: dict[str, httpx.Client],
 ) -> None:
     a, b, c = together["a"], together["b"], together["c"]
-    urn = lot("e")["id"]
+    urn = _road("e")["id"]
     _evolve(a, "e", {1: 10, 4: 40})
     _evolve(b, "e", {2: 20, 3: 30})
     _evolve(b, "e", {2: 1}, "price")
@@ -435,8 +439,8 @@ def test_an_evolution_is_whole_wherever_its_instances_lie(
     url = f"{V1}/temporal/entities"
     when = "timerel=between&timeAt=2026-05-01T00:00:00Z&endTimeAt=2026-06-01T00:00:00Z"
     assert _days(a.get(f"{url}/{urn}?{when}").json()) == {1: 10, 4: 40}
-    join(a, b, names=["spots"], operations=TEMPORAL)
-    join(a, c, operations=TEMPORAL)
+    join(a, b, "Road", names=["spots"], operations=TEMPORAL)
+    join(a, c, "Road", operations=TEMPORAL)
     whole = a.get(f"{url}/{urn}?{when}").json()
     assert _days(whole) == {1: 10, 2: 20, 3: 30, 4: 40}
     assert "price" not in whole  # nobody registered that
@@ -446,7 +450,7 @@ def test_an_evolution_is_whole_wherever_its_instances_lie(
     assert [value for value, _ in shown] == [10, 20, 30, 40]
     total = a.get(f"{url}/{urn}?{when}&format=aggregatedValues&aggrMethods=sum,totalCount")
     assert [total.json()["spots"][name][0][0] for name in ("sum", "totalCount")] == [100, 4]
-    asked = f"{url}?type=OffStreetParking&{when}"
+    asked = f"{url}?type=Road&{when}"
     assert ids(a.get(asked)) == ["e", "f"]
     assert ids(a.get(f"{asked}&limit=1")) == ["e"]
     assert ids(a.get(f"{asked}&limit=1&offset=1")) == ["f"]
@@ -454,12 +458,12 @@ def test_an_evolution_is_whole_wherever_its_instances_lie(
     assert ids(a.get(f"{asked}&q=spots==20")) == ["e"]  # judged on all there is of it
     body = {
         "type": "Query",
-        "entities": [{"type": "OffStreetParking"}],
+        "entities": [{"type": "Road"}],
         "temporalQ": {"timerel": "after", "timeAt": "2026-05-05T00:00:00Z"},
     }
     assert ids(a.post(f"{V1}/temporal/entityOperations/query", json=body)) == ["f"]
     for city, key in ((a, "e"), (b, "e"), (c, "f")):
-        city.delete(f"{url}/{lot(key)['id']}")
+        city.delete(f"{url}/{_road(key)['id']}")
 
 
 def test_a_source_of_a_time_is_asked_for_that_time_only(together: dict[str, httpx.Client]) -> None:
