@@ -2,7 +2,10 @@
 """Figures leave a wall by a release: granted, of those who didn't object, noisy once, stored."""
 
 import asyncio
+import base64
+import secrets
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -12,9 +15,11 @@ from tests.walls.test_consents import FENNA, person
 
 from poorter.city.entity import Attribute, Entity
 from poorter.city.errors import Conflict, Denied, Invalid
+from poorter.gate.atoms import Bounds, Lattice, Seen, noisy_sums
 from poorter.gate.lawful import RELEASE
 from poorter.gate.policy import Grant, Purpose
-from poorter.rights.releases import Plan
+from poorter.identity.keys import read_ring
+from poorter.rights.releases import RHO, Plan, figures_of, text_of
 from poorter.store.contract import Change, Create
 
 PLAN = Plan("clients-by-area", "figures", "clients", "Client", ("district",), "home", "2026")
@@ -90,3 +95,61 @@ def test_who_objects_is_not_counted(tmp_path: Path) -> None:
             assert len(counted) == 11
 
     asyncio.run(run())
+
+
+MEASURED = replace(PLAN, name="debt", measure="euro", low="0", high="1000", step="10")
+
+
+def test_sums_and_means_are_bounded_per_person_noisy_and_signed(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with city(tmp_path) as c:
+            await granted(c)
+            write = c.running.gate.permit("app:home-care", "home-care", "write")
+            ops = []
+            for n in range(600):
+                # one of them owes more than all others together, in many rows
+                owed = {"euro": 10**9 if n == 0 else 400}
+                values = {"resident": f"urn:p:{n}", "district": f"d{n % 2}", "home": f"h{n}"}
+                attributes = [Attribute(name, value) for name, value in (values | owed).items()]
+                ops.append(Create(Entity(f"urn:c:{n}", ("Client",), tuple(attributes))))
+            for start in range(0, 600, 200):
+                await c.running.store.commit_async(write, Change(tuple(ops[start : start + 200])))
+            releases = c.running.people.releases
+            for wrong in ({"low": "5", "high": "5"}, {"step": "0"}, {"high": "x"}, {"step": "-1"}):
+                with pytest.raises(Invalid, match="low, high and step"):
+                    await releases.publish(replace(MEASURED, **wrong), ("ada", "bob"))
+            await releases.publish(MEASURED, ("ada", "bob"))
+            with pytest.raises(Conflict, match="divided by district"):
+                other = replace(MEASURED, name="other", areas=("home",))
+                await releases.publish(other, ("ada", "bob"))
+            (signed,) = releases.published()
+            said = signed["figure"]
+            deviation = said["deviation"]["total"]
+            for atom in said["atoms"]:
+                true = 300 * 400 + (600 if "d0" in atom["cells"][0] else 0)
+                assert abs(atom["total"] - true) < 6 * deviation
+                assert 380 < atom["mean"] < 450
+            ring = read_ring(c.running.config.paths_keys)
+            (key,) = [e.public() for e in ring if e.use == "policy" and e.until_us is None]
+            pair = base64.b64decode(signed["ed25519"]), base64.b64decode(signed["mldsa65"])
+            assert key.verify(pair, text_of(said))
+            bent = {**said, "smallest_group": 2}
+            assert not key.verify(pair, text_of(bent))
+            spent = releases._spent(MEASURED)
+            assert spent == 2 * RHO
+            told = await c.client.get(f"{V1}/entities?type=ReleasedFigure&options=keyValues")
+            assert {one["total"] for one in told.json()} == {a["total"] for a in said["atoms"]}
+
+    asyncio.run(run())
+
+
+def test_what_is_not_known_is_in_no_figure_and_few_give_no_sum() -> None:
+    lattice = Lattice(10, ((("a",),), (("b",),)))
+    bounds = Bounds(Fraction(-5), Fraction(5), Fraction(1))
+    a, b = figures_of(lattice, [12, 9], bounds, [24, 18])
+    assert (a.persons, a.total, a.mean) == (12, 24.0, 2.0)
+    assert (b.persons, b.total, b.mean) == (9, None, None)
+    seen = [Seen(("a",), f"p{n}", f"h{n}", 2.4) for n in range(40)]
+    seen += [Seen(("a",), "p0", "h0", 100.0), Seen(("b",), "p0", "h0", -100.0)]
+    exact = noisy_sums(lattice, seen, bounds, Fraction(10**12), secrets.randbelow)
+    assert exact == [39 * 2 + 5, 0], "in one atom, once, within the bounds"

@@ -16,17 +16,19 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
+STEPS_MAX = 1_000_000
 #: areas from the largest down, then the category
 Cell = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One person in a cell, at an address."""
+    """One person in a cell, at an address; `value`: what is measured of them, where that is."""
 
     cell: Cell
     person: str
     address: str
+    value: float = 0.0
 
 
 @dataclass(slots=True)
@@ -152,22 +154,83 @@ def _bernoulli_exp(gamma: Fraction, below: Callable[[int], int]) -> bool:
     return counter % 2 == 1
 
 
-def noisy_counts(
-    lattice: Lattice, seen: Iterable[Seen], rho: Fraction, below: Callable[[int], int]
-) -> list[int]:
-    """Persons per atom with discrete Gaussian noise: rho-zero-concentrated differential privacy
-    with respect to one person, who counts once. Drawn once a release; below zero stays below."""
+def _atom_of(lattice: Lattice, seen: Iterable[Seen]) -> dict[str, int]:
+    """The one atom in which each person counts."""
     places = lattice.places()
     where: dict[str, int] = {}
     for one in sorted(seen, key=lambda one: (one.person, one.cell)):
         place = places.get(one.cell)
         if place is not None:
             where.setdefault(one.person, place)
+    return where
+
+
+def noisy_counts(
+    lattice: Lattice, seen: Iterable[Seen], rho: Fraction, below: Callable[[int], int]
+) -> list[int]:
+    """Persons per atom with discrete Gaussian noise: rho-zero-concentrated differential privacy
+    with respect to one person, who counts once. Drawn once a release; below zero stays below."""
     counts = [0] * len(lattice.atoms)
-    for place in where.values():
+    for place in _atom_of(lattice, seen).values():
         counts[place] += 1
     variance = 1 / (2 * rho)
     return [count + discrete_gaussian(variance, below) for count in counts]
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What one person adds to a sum lies between `low` and `high`, in whole `step`s; whatever lies
+    outside counts as the bound. They are chosen without looking at the data."""
+
+    low: Fraction
+    high: Fraction
+    step: Fraction
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for bounds that hold nothing, or too many steps."""
+        if not (self.low < self.high and 0 < self.step <= self.high - self.low):
+            raise ValueError("low lies below high, with a step between them")
+        if (self.high - self.low) / self.step > STEPS_MAX:
+            raise ValueError(f"there are at most {STEPS_MAX} steps between low and high")
+
+    @property
+    def middle(self) -> int:
+        """Half-way between the bounds, in steps."""
+        return round((self.low + self.high) / 2 / self.step)
+
+    @property
+    def reach(self) -> int:
+        """How far from the middle one person can be, in steps."""
+        ends = (self.low, self.high)
+        return max(abs(round(end / self.step) - self.middle) for end in ends)
+
+    def variance(self, rho: Fraction) -> Fraction:
+        """That of the noise of an atom, in steps squared."""
+        return self.reach**2 / (2 * rho)
+
+
+def noisy_sums(
+    lattice: Lattice,
+    seen: Sequence[Seen],
+    bounds: Bounds,
+    rho: Fraction,
+    below: Callable[[int], int],
+) -> list[int]:
+    """Per atom, how far the persons in it are together from the middle of the bounds, in steps,
+    with discrete Gaussian noise. A person adds all of their rows in their atom, once, within the
+    bounds. The sum is this plus persons times the middle."""
+    where = _atom_of(lattice, seen)
+    places = lattice.places()
+    whole: dict[str, Fraction] = {}
+    for one in seen:
+        if one.person in where and places.get(one.cell) == where[one.person]:
+            whole[one.person] = whole.get(one.person, Fraction(0)) + Fraction(one.value)
+    apart = [0] * len(lattice.atoms)
+    for person, value in whole.items():
+        within = min(max(value, bounds.low), bounds.high)
+        apart[where[person]] += round(within / bounds.step) - bounds.middle
+    variance = bounds.variance(rho)
+    return [one + discrete_gaussian(variance, below) for one in apart]
 
 
 def union_of(

@@ -33,6 +33,7 @@ Kind = Literal[
     "opening",
     "translation",
     "inspection",
+    "release",
 ]
 RECORD = "draft"
 

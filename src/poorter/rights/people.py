@@ -67,7 +67,7 @@ def make_people(
         Guardians(store, gate, clock, Persons(keys), read_secret(keys / "pepper")),
         Erasing(store, gate, clock),
         Openings(store, gate, clock, notice_name),
-        Releases(store, gate, clock, recorder),
+        Releases(store, gate, clock, recorder, load_key(keys, "policy")),
         Requests(store, gate, clock),
     )
     if gate.allows(OWN, RUN, "read"):

@@ -76,6 +76,8 @@ TABLE: tuple[tuple[str, tuple[str, ...], Handler], ...] = (
     ("control/keys", ("GET", "POST"), offices.keys),
     ("control/grants", ("GET", "POST"), offices.grants),
     ("control/persons", ("GET", "POST"), offices.persons),
+    ("control/releases", ("GET", "POST"), offices.releases),
+    ("figures", ("GET",), offices.figures),
     ("control/policy", ("GET", "POST"), offices.policy),
     ("control/officers", ("GET", "POST"), offices.officers),
     ("control/letters", ("GET", "POST"), letters.codes),

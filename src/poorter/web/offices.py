@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
 from poorter.city.errors import Denied, Invalid, Unauthenticated
 from poorter.city.text import Text
@@ -17,12 +17,12 @@ from poorter.identity.sessions import COOKIE, ROLES, Session
 from poorter.offices import grants as granting
 from poorter.offices import keys as keeping
 from poorter.offices import parts as parting
-from poorter.offices import people
+from poorter.offices import people, releasing
 from poorter.offices import persons as one_person
 from poorter.offices.drafts import Draft, drafts, drop_draft
 from poorter.offices.preview import Preview, preview
 from poorter.offices.record import OFFICER
-from poorter.web.page import Visit
+from poorter.web.page import HEADERS, Visit
 
 
 async def keys(visit: Visit) -> Response:
@@ -157,6 +157,41 @@ def _policy(visit: Visit) -> Response:
         today=format_us(running.clock.now_us())[:10],
         own=granting.INTERNAL,
     )
+
+
+async def releases(visit: Visit) -> Response:
+    """Draft a release of figures about persons; approve another's, which draws and signs it."""
+    if visit.request.method == "GET":
+        _officer(visit.staff())
+        policy = visit.running.gate.policy
+        may = {g.purpose for g in policy.grants.values() if g.processor == RELEASE}
+        return visit.render(
+            "releases.html",
+            drafts=[(d, p, releasing.share(p)) for d, p in releasing.waiting(visit.running)],
+            fields=releasing.FIELDS,
+            purposes=[policy.purposes[name] for name in sorted(may)],
+            datasets=[d for d in policy.datasets.values() if d.walled],
+        )
+    session, fields = await visit.staff_form()
+    _officer(session)
+    act, chosen, by = fields.get("act"), fields.get("id", ""), session.officer
+    if act == "approve":
+        await releasing.approve_release(visit.running, chosen, by)
+        return visit.redirect("figures")
+    if act == "drop":
+        await drop_draft(visit.running, chosen, releasing.KINDS, by)
+    elif act == "draft":
+        await releasing.draft_release(visit.running, fields, by)
+    else:
+        raise Invalid(Text("stel voor, keur goed of laat vallen", "draft, approve or drop"))
+    return visit.redirect("control/releases")
+
+
+async def figures(visit: Visit) -> Response:
+    """What was released about people, for everybody; signed, for who asks for JSON."""
+    if "application/json" in visit.request.headers.get("accept", ""):
+        return JSONResponse(visit.running.people.releases.published(), headers=HEADERS)
+    return visit.render("figures.html", figures=releasing.shown(visit.running))
 
 
 async def persons(visit: Visit) -> Response:

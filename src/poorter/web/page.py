@@ -50,7 +50,10 @@ HEADERS = {
     "referrer-policy": "same-origin",
     "cache-control": "no-store",
 }
-OFFICE_PAGES = ("keys", "grants", "officers", "desk", "letters", "guardians", "policy", "persons")
+OFFICE_PAGES = (
+    *("keys", "grants", "officers", "desk", "letters", "guardians", "policy", "persons"),
+    "releases",
+)
 #: forms whose address shows nothing by itself, and where to look instead
 AFTER_FORMS = (
     ("control/goals/", "goals"),
