@@ -5,11 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 from poorter.city.errors import Invalid
 from poorter.city.text import Text
-from poorter.gate.atoms import Lattice, union_of
+from poorter.gate.atoms import Cell, Lattice, union_of
 from poorter.gate.lawful import RELEASE
 from poorter.offices.drafts import RECORD, Draft, Kind, approving, drafts, put_draft
 from poorter.offices.record import write
@@ -94,7 +95,7 @@ def _shown(release_id: str, figure: Mapping[str, Any]) -> Shown:
     values = [atom["persons"] for atom in atoms]
     rows = []
     for area in sorted({cell[0] for one in cells for cell in one}):
-        persons, parts = union_of(values, lattice, lambda cell, area=area: cell[0] == area)  # type: ignore[misc]
+        persons, parts = union_of(values, lattice, partial(_lies_in, area))
         rows.append((area, persons, parts["left_out"]))
     return Shown(
         release_id,
@@ -105,6 +106,10 @@ def _shown(release_id: str, figure: Mapping[str, Any]) -> Shown:
         figure["deviation"]["persons"],
         tuple(rows),
     )
+
+
+def _lies_in(area: str, cell: Cell) -> bool:
+    return cell[0] == area
 
 
 def _plan(given: Mapping[str, str]) -> Plan:
