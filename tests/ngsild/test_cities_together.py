@@ -473,11 +473,11 @@ def test_a_source_of_a_time_is_asked_for_that_time_only(together: dict[str, http
             "GET",
             "/temporal/entities",
             200,
-            [lot("t", n=[prop(1, observedAt="2026-05-01T00:00:00Z")])],
+            [_road("t", n=[prop(1, observedAt="2026-05-01T00:00:00Z")])],
         )
         body = {
             "type": "ContextSourceRegistration",
-            "information": [{"entities": [{"type": "OffStreetParking"}]}],
+            "information": [{"entities": [{"type": "Road"}]}],
             "endpoint": there.url,
             "operations": TEMPORAL,
             "observationInterval": {
@@ -486,12 +486,12 @@ def test_a_source_of_a_time_is_asked_for_that_time_only(together: dict[str, http
             },
         }
         a.post(f"{V1}/csourceRegistrations", json=body)
-        url = f"{V1}/temporal/entities?type=OffStreetParking&timerel=after"
+        url = f"{V1}/temporal/entities?type=Road&timerel=after"
         assert ids(a.get(f"{url}&timeAt=2026-06-01T00:00:00Z")) == []
         assert there.asked == []
         assert ids(a.get(f"{url}&timeAt=2026-05-01T00:00:00Z")) == ["t"]
-        assert ids(a.get(f"{V1}/entities?type=OffStreetParking")) == []
+        assert ids(a.get(f"{V1}/entities?type=Road")) == []
         assert len(there.asked) == 1  # it has no latest state
-        there.says("GET", "/temporal/entities", 200, [lot("t", n=5)])
+        there.says("GET", "/temporal/entities", 200, [_road("t", n=5)])
         answer = a.get(f"{url}&timeAt=2026-05-01T00:00:00Z")
         assert (answer.json(), answer.headers["ngsild-warning"][:3]) == ([], "111")
