@@ -70,9 +70,9 @@ class Served:
     """The process; `kill` is kill -9."""
 
     def __init__(self, folder: Path, log: Path | None = None) -> None:
-        """`log`: where all goes that it prints; else nowhere."""
+        """`log`: where all goes that it prints; else into a file beside the folder."""
         self.folder = folder
-        self.log = log
+        self.log = log or folder.with_name(f"{folder.name}.served.log")
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.process: subprocess.Popen[bytes] | None = None
@@ -83,7 +83,7 @@ class Served:
         arguments = ["serve", "--city", str(self.folder), "--port", str(self.port)]
         environment = os.environ | {"PYTHONPATH": str(SRC)}
         began = time.perf_counter()
-        with (self.log or Path(os.devnull)).open("ab") as out:
+        with self.log.open("ab") as out:
             self.process = subprocess.Popen(
                 [sys.executable, "-c", code, *arguments],
                 env=environment,
@@ -96,9 +96,14 @@ class Served:
                     return time.perf_counter() - began
             except httpx.HTTPError:
                 pass
-            assert self.process.poll() is None, "the city did not start"
+            code_of_end = self.process.poll()
+            assert code_of_end is None, f"the city did not start ({code_of_end}): {self.said()}"
             time.sleep(0.02)
-        raise AssertionError("the city does not answer")
+        raise AssertionError(f"the city does not answer within {within_s} s: {self.said()}")
+
+    def said(self) -> str:
+        """The end of what it printed."""
+        return self.log.read_text("utf-8", "replace")[-4000:] or "it said nothing"
 
     def kill(self) -> None:
         """At once, without a word."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import IO
@@ -27,6 +28,21 @@ def connect(path: Path, *, write: bool, vfs: str | None = None) -> Connection:
     flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
     is_new = write and not (path.exists() and path.stat().st_size)
     connection = Connection(str(path), flags=flags, vfs=vfs, statementcachesize=400)
+    try:
+        _set_up(connection, write, is_new, vfs)
+    except BaseException:
+        shut(connection)
+        raise
+    return connection
+
+
+def shut(connection: Connection) -> None:
+    """Let go of a connection that is of no use; a disk that fails may refuse even that."""
+    with suppress(apsw.Error):
+        connection.close(True)
+
+
+def _set_up(connection: Connection, write: bool, is_new: bool, vfs: str | None) -> None:
     connection.set_busy_timeout(BUSY_MS)
     if is_new:  # pages that compaction frees go back to the disk in steps
         list(connection.execute("PRAGMA auto_vacuum = INCREMENTAL"))
@@ -43,7 +59,6 @@ def connect(path: Path, *, write: bool, vfs: str | None = None) -> Connection:
     ):
         list(connection.execute(f"PRAGMA {pragma}"))
     connection.create_scalar_function("regexp", _regexp, 2, deterministic=True)
-    return connection
 
 
 def migrate(connection: Connection) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from poorter.city.clock import Clock
 from poorter.gate.permit import Permit
-from poorter.store.sqlite.connect import FILE, connect, lock_directory, migrate
+from poorter.store.sqlite.connect import FILE, connect, lock_directory, migrate, shut
 from poorter.store.sqlite.dialect import Connection
 from poorter.store.tables.manifest import FOLDER, names
 from poorter.store.tables.store import TableStore
@@ -38,9 +38,13 @@ class SqliteStore(TableStore):
         child = ("poorter.store.sqlite.folding", str(self._path))
         try:
             self._writing = connect(self._path, write=True, vfs=vfs)
-            migrate(self._writing)
-            folder = directory / FOLDER
-            super().__init__(self._writing, folder, clock, child, near or vfs is not None)
+            try:
+                migrate(self._writing)
+                folder = directory / FOLDER
+                super().__init__(self._writing, folder, clock, child, near or vfs is not None)
+            except BaseException:
+                shut(self._writing)
+                raise
         except BaseException:
             self._lock.close()
             raise
