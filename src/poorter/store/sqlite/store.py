@@ -80,6 +80,9 @@ class SqliteStore(TableStore):
         finally:
             self._lock.close()
 
+    def _own_reader(self) -> Connection:
+        return connect(self._path, write=False, vfs=self._vfs)
+
     def _reader(self) -> Connection:
         connection: Connection | None = getattr(self._local, "connection", None)
         if connection is None:

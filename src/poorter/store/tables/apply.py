@@ -31,6 +31,7 @@ from poorter.store.tables.manifest import Files
 from poorter.store.tables.port import Connection
 from poorter.store.tables.readings import Readings
 from poorter.store.tables.rows import Rows
+from poorter.store.tables.taking import TakeIn, Taking
 
 _encode = msgspec.json.Encoder().encode
 #: ops of which the temporal evolution has to hear
@@ -86,6 +87,7 @@ class Applier:
             BringBack: upkeep.bring_back,
             Expire: upkeep.expire,
             GiveBack: upkeep.give_back,
+            TakeIn: Taking(connection, self.flush, self.forget).take_in,
         }
 
     def apply(self, op: c.Op, permit: Permit, now_us: int) -> Any:

@@ -107,6 +107,10 @@ class Connection(Protocol):
         """All that is read meanwhile is as of one moment."""
         ...
 
+    def close(self) -> None:
+        """Of no use any more."""
+        ...
+
     def spare(self) -> bool:
         """Whether it has more free pages than it keeps for what comes next."""
         ...

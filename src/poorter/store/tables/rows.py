@@ -217,7 +217,7 @@ class Rows:
     def put(self, known: Known, attribute: Attribute, version: int, now_us: int) -> int:
         """Write one instance under a version of its entity; its row. History is the caller's
         business."""
-        number, text = _indexed(attribute)
+        number, text = indexed(attribute)
         body = encode_attribute(attribute)
         expires_us = ends_at_us(attribute)
         self._expiry.at(expires_us)
@@ -353,7 +353,7 @@ def _both(key: Key) -> tuple[int, str]:
     return (key, "") if isinstance(key, int) else key
 
 
-def _indexed(attribute: Attribute) -> tuple[float | None, str | None]:
+def indexed(attribute: Attribute) -> tuple[float | None, str | None]:
     """What the value indexes hold of it: a number, or a short text."""
     value = attribute.value
     if attribute.kind == "Property":

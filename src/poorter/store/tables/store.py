@@ -23,11 +23,13 @@ from poorter.ledger.leaf import LINE_TYPE, decode_leaf
 from poorter.ledger.lines import unpack_kept
 from poorter.store import contract as c
 from poorter.store.body import decode_entity
+from poorter.store.contents import Row
 from poorter.store.evolving import Evolution
 from poorter.store.history.groups import GroupQuery
 from poorter.store.history.report import HistorySize, Round
 from poorter.store.tables import reading
 from poorter.store.tables.compacting import Compaction, Rounds
+from poorter.store.tables.contents import TableContents
 from poorter.store.tables.evolution import evolution, evolving
 from poorter.store.tables.expiring import LASTS, Expiry
 from poorter.store.tables.grouping import grouped
@@ -37,6 +39,7 @@ from poorter.store.tables.manifest import Files, size
 from poorter.store.tables.port import Connection
 from poorter.store.tables.query import Names, run_query
 from poorter.store.tables.recent import Recent
+from poorter.store.tables.taking import TakeIn
 from poorter.store.tables.writer import NEAR_WEIGHT_MAX, Writer, loop_job, thread_job
 
 T = TypeVar("T")
@@ -76,6 +79,10 @@ class TableStore:
 
     def _reader(self) -> Connection:
         """A connection to read by, of this thread alone."""
+        raise NotImplementedError
+
+    def _own_reader(self) -> Connection:
+        """One more, for whoever asks alone: they close it."""
         raise NotImplementedError
 
     # -- writing -----------------------------------------------------------------------------
@@ -403,6 +410,18 @@ class TableStore:
         """The number of the newest committed event: the writer's own is ahead of what one reads."""
         (newest,) = next(self._reader().execute("SELECT coalesce(max(sequence), 0) FROM event"))
         return int(newest)
+
+    def contents(
+        self, permit: Permit, renewed: Callable[[], Permit] | None = None
+    ) -> TableContents:
+        """All that the permit covers, as of now."""
+        renew = renewed or (lambda: permit)
+        lock = self._rounds.lock
+        return TableContents(self._own_reader(), self._files, self.clock, renew, lock)
+
+    def take_in(self, permit: Permit, rows: Sequence[Row]) -> None:
+        """Write rows as they are; the store is opened anew before it serves."""
+        self.commit(permit, c.Change((TakeIn(rows),))).result()
 
     def _snapshot(self, read: Callable[[Connection], T]) -> T:
         """Read rows and manifest as of one moment. A segment that was replaced since may be gone
