@@ -110,6 +110,15 @@ SETTINGS: tuple[Setting, ...] = (
         "Parts of one entity may lie in several cities, where a query does not say"
         " (splitEntities); false: filters go along to sources, which is quicker.",
     ),
+    Setting(
+        "backup",
+        "folder",
+        str,
+        "",
+        "Where the served city puts backups by itself, on another disk; empty: it makes none.",
+    ),
+    Setting("backup", "every_minutes", int, 1440, "Minutes between two of its own backups."),
+    Setting("backup", "keep_days", int, 35, "Backups that are older go when a new one is made."),
     Setting("ledger", "origin", str, "", "Name of the ledger; empty: poorter.invalid/ and the id."),
     Setting("ledger", "lines_months", int, 60, "Months after which what a line said is erased."),
     Setting(
@@ -162,6 +171,9 @@ class Config:
     federation_split_entities: bool
     history_recent_hours: int
     history_page_instances: int
+    backup_folder: Path | None
+    backup_every_minutes: int
+    backup_keep_days: int
     ledger_origin: str
     ledger_lines_months: int
     ledger_trust: Path | None
@@ -225,6 +237,10 @@ def make_config(folder: Path, tables: dict[str, Any], source: str = FILE) -> Con
     values["ledger_origin"] = values["ledger_origin"] or f"poorter.invalid/{values['city_id']}"
     if values["ledger_lines_months"] < 1:
         raise Invalid(f"{source}: ledger.lines_months is 1 or more")
+    if min(values["backup_every_minutes"], values["backup_keep_days"]) < 1:
+        raise Invalid(f"{source}: backup.every_minutes and backup.keep_days are 1 or more")
+    into = values["backup_folder"]
+    values["backup_folder"] = (folder / into).resolve() if into else None
     trust = values["ledger_trust"]
     values["ledger_trust"] = (folder / trust).resolve() if trust else None
     if values["paths_keys"].is_relative_to(values["paths_data"]):

@@ -8,10 +8,11 @@ import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
+from poorter.backups.taking import backups_in, ledger_keys, take_backup
 from poorter.city.entity import Attribute, Entity
 from poorter.city.errors import CityError, Conflict, Denied
 from poorter.city.limits import COMMIT_CHANGES_MAX, IDEMPOTENCY_HOURS
-from poorter.city.time import DAY_US, HOUR_US
+from poorter.city.time import DAY_US, HOUR_US, MINUTE_US
 from poorter.gate.genesis import HISTORY, RUN
 from poorter.gate.lawful import reads_behind
 from poorter.gate.permit import Permit
@@ -30,6 +31,7 @@ CLEANING_S = 600.0
 INDICATORS_S = 60.0
 EXPIRY_S = 0.25
 COMPACTION_S = 1800.0
+BACKUPS_S = 30.0  # looks whether one is due
 RETRY_S_MAX = 8.0
 #: kinds of records that are nothing any more once they are over
 LOGINS = ("session", "resident-session", "desk-code", "login-try", "letter")
@@ -58,6 +60,8 @@ class Jobs:
         self._every(CLEANING_S, "retention", running.people.erasing.expire)
         self._every(COMPACTION_S, "history", lambda: compact(running))
         self._every(INDICATORS_S, "indicators", lambda: measure_indicators(running))
+        if running.config.backup_folder is not None:
+            self._every(BACKUPS_S, "backup", lambda: backup_due(running))
         for system in running.systems:
             for job in system.jobs:
                 self._every(job.every_s, f"{system.name}.{job.name}", _bound(running, system, job))
@@ -186,6 +190,18 @@ async def _compacted(running: Running, store: Store) -> Round:
     except Conflict as meanwhile:
         log.info("compaction goes on next time: %s", meanwhile)
         return Round()
+
+
+async def backup_due(running: Running) -> None:
+    """A backup, when the newest one is as old as the settings say."""
+    config, target = running.config, running.config.backup_folder
+    if target is None:
+        return
+    keys = ledger_keys(config.paths_keys)
+    made = await asyncio.to_thread(lambda: [m.at_us for _, m in backups_in(target, keys)])
+    due_us = max(made, default=0) + config.backup_every_minutes * MINUTE_US
+    if running.clock.now_us() >= due_us:
+        await take_backup(running, target)
 
 
 async def _measured(running: Running) -> None:

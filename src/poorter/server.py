@@ -7,20 +7,24 @@ import asyncio
 import gc
 import logging
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from http.cookies import CookieError, SimpleCookie
+from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 from granian.constants import Interfaces
 from granian.server.embed import Server
 from starlette.types import ASGIApp
 
+from poorter.backups.taking import take_backup
 from poorter.city.clock import Clock
 from poorter.config import Config
 from poorter.connections.model import read_connections
 from poorter.connections.run import Connections
+from poorter.control import Act, Control
 from poorter.identity.keys import load_key
 from poorter.identity.rates import Rates
 from poorter.identity.residents import COOKIE as RESIDENT_COOKIE
@@ -222,6 +226,7 @@ async def serve(
     on beside it until the end (the example city's simulation)."""
     running = await open_city(config, clock)
     jobs = Jobs(running)
+    control = Control(config.paths_data, acts(running))
     server = Server(
         make_app(running),
         address=config.server_host,
@@ -242,6 +247,7 @@ async def serve(
             await running.federation.start()
         if running.tenants is not None:
             tasks.append(asyncio.create_task(running.tenants.start(), name="tenants"))
+        await control.start()
         serving = asyncio.create_task(server.serve(), name="http")
         _stop_on_signals(server)
         if ready is not None:
@@ -253,6 +259,7 @@ async def serve(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await control.stop()
         if running.engine is not None:
             await running.engine.stop()
         if running.tenants is not None:
@@ -266,6 +273,15 @@ async def serve(
         if running.collecting is not None:
             await running.collecting.close()
         running.close()
+
+
+def acts(running: Running) -> dict[str, Act]:
+    """What operators of this machine may ask of the city while it is served."""
+
+    async def backup(asked: Mapping[str, Any]) -> str:
+        return (await take_backup(running, Path(str(asked.get("into"))))).words()
+
+    return {"backup": backup}
 
 
 def connect(running: Running) -> Connections:

@@ -58,7 +58,7 @@ def test_governing_from_the_command_line(
     assert main(arguments) == 2
     capsys.readouterr()
     assert "0 readings went into columns" in run("history", "--compact")
-    assert "copied" in run("backup", str(tmp_path / "copy"))
-    assert (tmp_path / "copy" / "city.db").exists()
+    assert "the keys are not in it" in run("backup", str(tmp_path / "copy"))
+    assert len(list((tmp_path / "copy").glob("*/store/city.db"))) == 1
     assert not list((tmp_path / "copy").rglob("*.key"))
     assert "already" in refused("init", "--officer", "a", "--officer", "b")

@@ -1,21 +1,18 @@
 # SPDX-License-Identifier: EUPL-1.2
-"""init, serve, demo, backup."""
+"""init, serve, demo."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 import logging
-import shutil
 from dataclasses import replace
 
 from poorter.city.clock import SystemClock
 from poorter.city.errors import Invalid
 from poorter.config import Config, read_config
 from poorter.founding import found_city
-from poorter.gate.genesis import RUN
-from poorter.running import LEDGER_FOLDER, TENANTS_FOLDER, Running, open_city
-from poorter.store.sqlite import open_store
+from poorter.running import Running
 from poorter.telemetry.logs import set_up
 
 
@@ -73,32 +70,3 @@ def demo(arguments: argparse.Namespace) -> int:
 
 def _say(text: str) -> None:
     print(text, flush=True)
-
-
-def backup(arguments: argparse.Namespace) -> int:
-    """Copy the store and the tiles of a city that is stopped."""
-    config = read_config(arguments.city)
-
-    async def copy() -> None:
-        running = await open_city(config, SystemClock())
-        try:
-            running.sequencer.step()
-            permit = running.gate.permit("internal:backup", RUN, "read")
-            await asyncio.to_thread(running.store.backup, permit, str(arguments.target))
-            for folder in sorted((config.paths_data / TENANTS_FOLDER).glob("*")):
-                tenant = open_store(folder, running.clock)
-                permit = running.gate.permit("internal:backup", RUN, "read")
-                copied = arguments.target / TENANTS_FOLDER / folder.name
-                await asyncio.to_thread(tenant.backup, permit, str(copied))
-                tenant.close()
-            shutil.copytree(
-                config.paths_data / LEDGER_FOLDER,
-                arguments.target / LEDGER_FOLDER,
-                dirs_exist_ok=True,
-            )
-        finally:
-            running.close()
-
-    asyncio.run(copy())
-    print(f"copied to {arguments.target}; the keys in {config.paths_keys} are not in it")
-    return 0

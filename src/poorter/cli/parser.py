@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from poorter import __version__
-from poorter.cli import city, connecting, govern, history, ledger, loading, witness
+from poorter.cli import backups, city, connecting, govern, history, ledger, loading, witness
 from poorter.identity.keys import USES
 
 Run = Callable[[argparse.Namespace], int]
@@ -23,6 +23,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"poorter {__version__}")
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
     _city_verbs(verbs)
+    _backup_verbs(verbs)
     _govern_verbs(verbs)
     _loading_verbs(verbs)
     _connecting_verbs(verbs)
@@ -64,8 +65,35 @@ def _city_verbs(verbs: Verbs) -> None:
     of.add_argument(
         "--compact", action="store_true", help="first bring what is old enough into columns"
     )
-    backup = _verb(verbs, "backup", "Copy state and ledger while the city is stopped.", city.backup)
-    backup.add_argument("target", type=Path, help="folder to write")
+
+
+def _backup_verbs(verbs: Verbs) -> None:
+    text = "Make a backup, also of a city that is being served; the keys are not in it."
+    backup = _verb(verbs, "backup", text, backups.backup)
+    backup.add_argument("target", type=Path, help="folder of backups: each gets one in it")
+    text = "Put a backup in the place of the city's data, and verify it; the city is stopped."
+    restore = _verb(verbs, "restore", text, backups.restoring)
+    restore.add_argument("backups", type=Path, help="folder of backups, or one of them")
+    restore.add_argument(
+        "--at", metavar="MOMENT", help="the newest that is not of after it (2026-11-25T06:00:00Z)"
+    )
+    restore.add_argument("--check", action="store_true", help="only look whether it is whole")
+    restore.add_argument(
+        "--keys", type=Path, metavar="FOLDER", help="the city's keys, where no city.toml says it"
+    )
+    known: dict[str, Any] = {"type": Path, "action": "append", "default": []}
+    restore.add_argument(
+        "--known",
+        metavar="FILE",
+        help="a checkpoint that a witness or visitor kept: the ledger must have it (repeatable)",
+        **known,
+    )
+    restore.add_argument(
+        "--mirror",
+        metavar="FOLDER",
+        help="a mirror of the ledger, for leaves that the backup lacks (repeatable)",
+        **known,
+    )
 
 
 def _govern_verbs(verbs: Verbs) -> None:

@@ -15,7 +15,7 @@ from poorter.gate import bundle as bundles
 from poorter.gate.gate import Compiled, Gate
 from poorter.gate.genesis import RUN, RUN_GOAL
 from poorter.gate.lawful import check_lawful
-from poorter.gate.permit import Permit, TypeRule
+from poorter.gate.permit import ANY_TYPE, Action, Permit, TypeRule
 from poorter.gate.policy import Goal, Part, Policy, Purpose, Vote, with_parts
 from poorter.gate.ports import PolicyPort
 from poorter.identity.keys import KeyPair, PublicPair
@@ -34,6 +34,14 @@ def reading_permit(valid_until_us: int) -> Permit:
     """What loads the policy at start, before there is a gate to ask."""
     rules = {"record:bundle": TypeRule()}
     return Permit(_OWN, RUN, "read", rules, valid_until_us, 0, "start")
+
+
+def rebuilding_permit(valid_until_us: int, action: Action) -> Permit:
+    """For a store that nobody uses yet: to put back into it what was in a city before. What comes
+    back is checked by who restores or imports it, and the city starts only if its policy verifies.
+    """
+    rules = {ANY_TYPE: TypeRule()}
+    return Permit("internal:backup", RUN, action, rules, valid_until_us, 0, "rebuilding")
 
 
 async def found(port: PolicyPort, policy: Policy, key: KeyPair, clock: Clock, by: str) -> Compiled:

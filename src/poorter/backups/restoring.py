@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: EUPL-1.2
+"""Back to a backup, and verified before the city serves.
+
+State goes back; the ledger does not. Leaves that were signed after the backup are taken in again,
+from the data that is replaced or from a mirror, so that the log goes on where it was. Where nobody
+has them any more and a checkpoint proves that they were there, a restore is refused: it would fork
+the log. The city may then begin a new log under another name, which says of itself what it follows.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import apsw
+
+from poorter.backups.leaves import Leaves
+from poorter.backups.manifest import LEDGER, SETTINGS, STORE, Manifest, damaged, stamp, sync_files
+from poorter.backups.taking import BACKUP, EVERYTHING, backups_in, ledger_keys, note_leaf
+from poorter.city.clock import Clock
+from poorter.city.errors import Conflict, Invalid, NotFound, Unavailable
+from poorter.city.time import DAY_US
+from poorter.config import FILE as CITY_FILE
+from poorter.config import Config, read_config
+from poorter.gate.permit import Action, Permit
+from poorter.gate.registry import rebuilding_permit
+from poorter.identity.keys import PublicPair, rotate_key
+from poorter.identity.mark import FILE as MARK_FILE
+from poorter.identity.mark import VersionMark
+from poorter.ledger.checkpoint import Checkpoint, verify_checkpoint
+from poorter.ledger.verify import verify_ledger
+from poorter.running import LEDGER_FOLDER, open_city
+from poorter.store.sqlite import open_store
+from poorter.store.sqlite.connect import FILE as STORE_FILE
+from poorter.store.sqlite.connect import lock_directory
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of the log besides the backup: signed checkpoints, and copies of it."""
+
+    notes: Sequence[bytes] = ()
+    mirrors: Sequence[Path] = ()
+
+
+@dataclass(slots=True)
+class Restored:
+    """What came of it: leaves in the backup, leaves taken in again, and words for who did it."""
+
+    manifest: Manifest
+    leaves: int = 0
+    again: int = 0
+    kept_at: Path | None = None
+    said: list[str] = field(default_factory=list)
+
+
+def choose(target: Path, keys: Path, at_us: int | None) -> tuple[Path, Manifest]:
+    """The newest backup that is not of after a moment. Raises NotFound where there is none."""
+    found = [
+        (folder, manifest)
+        for folder, manifest in backups_in(target, ledger_keys(keys))
+        if at_us is None or manifest.at_us <= at_us
+    ]
+    if not found:
+        raise NotFound(f"{target} holds no backup of this city of that moment or before")
+    return found[-1]
+
+
+def check_backup(folder: Path, manifest: Manifest, keys: Path, notes: Iterable[bytes]) -> None:
+    """Every file is what it was, every leaf in its place under the signed root, and each of the
+    checkpoints `notes` leads on. Raises Invalid with all that is wrong."""
+    wrong = list(damaged(folder, manifest))
+    report = verify_ledger(
+        folder / LEDGER, ledger_keys(keys), manifest.origin, known=[n for n in notes if n]
+    )
+    for finding in report.findings:
+        where = "the ledger" if finding.index is None else f"leaf {finding.index}"
+        wrong.append(f"{where}: {finding.what}")
+    if wrong:
+        raise Invalid(f"{folder} is not to be trusted: " + "; ".join(wrong[:20]))
+
+
+async def restore(
+    folder: Path, manifest: Manifest, city: Path, keys: Path, known: Known, clock: Clock
+) -> Restored:
+    """Put a backup in the place of the city's data, which is kept beside it.
+
+    Raises: Invalid when the backup is damaged or of another city, Unavailable when the city is
+    being served, Conflict when the log would fork. Until then nothing was changed.
+    """
+    found = Restored(manifest)
+    _check_policy(manifest, keys)
+    signed = _signed(known, ledger_keys(keys), manifest)
+    check_backup(folder, manifest, keys, [n for n in known.notes if _size(n) <= manifest.tree_size])
+    if not (city / CITY_FILE).exists():
+        shutil.copytree(folder / SETTINGS, city, dirs_exist_ok=True)
+        found.said.append("city.toml and what belongs to it are those of the backup")
+    config = read_config(city)
+    data = config.paths_data
+    new = data.with_name(f"{data.name}.restoring")
+    lock_directory(data).close()  # nobody serves it
+    try:
+        shutil.rmtree(new, ignore_errors=True)
+        shutil.copytree(folder / STORE, new)
+        shutil.copytree(folder / LEDGER, new / LEDGER_FOLDER)
+        _go_on(new, config, known, signed, found, clock)
+        sync_files(new)
+        kept_at = data.with_name(f"{data.name}.before-{stamp(clock.now_us())}")
+        data.rename(kept_at)
+        new.rename(data)
+        found.kept_at = kept_at
+        sync_files(data)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+    if config.ledger_origin != manifest.origin:
+        rotate_key(keys, "ledger", config.ledger_origin, clock.now_us())
+    await _first_start(config, known, found, clock)
+    return found
+
+
+def _check_policy(manifest: Manifest, keys: Path) -> None:
+    newest = VersionMark(keys).read()
+    if newest > manifest.policy_version:
+        raise Conflict(
+            f"policy version {newest} was in force here, this backup has {manifest.policy_version}:"
+            " grants that ended since, and goals rescinded since, would come back. To go on,"
+            f" knowing that, remove {MARK_FILE} from the folder of keys"
+        )
+
+
+def _signed(known: Known, ring: list[PublicPair], manifest: Manifest) -> list[Checkpoint]:
+    """The checkpoints that are known, the longest tree last. Raises Invalid for one not ours."""
+    found = []
+    for note in known.notes:
+        try:
+            found.append(verify_checkpoint(note, ring, manifest.origin))
+        except ValueError as wrong:
+            raise Invalid(f"a checkpoint that was given: {wrong}") from None
+    return sorted(found, key=lambda one: one.size)
+
+
+def _size(note: bytes) -> int:
+    """How many leaves a checkpoint is of, as it says itself."""
+    return int(note.split(b"\n")[1])
+
+
+# -- the log goes on ---------------------------------------------------------------------------
+
+
+def _go_on(
+    new: Path,
+    config: Config,
+    known: Known,
+    signed: Sequence[Checkpoint],
+    found: Restored,
+    clock: Clock,
+) -> None:
+    """Take in the leaves that were signed after the backup, from whoever has them."""
+    origin, ring = found.manifest.origin, ledger_keys(config.paths_keys)
+    store = open_store(new, clock)
+    try:
+        leaves = Leaves(store, _permit(clock, "read"), _permit(clock, "administer"))
+        found.leaves = leaves.size
+        if config.ledger_origin != origin:
+            shutil.rmtree(new / LEDGER_FOLDER)
+            text = f"the ledger {origin} ends; {config.ledger_origin} begins with its leaves"
+            found.said.append(text)
+            return
+        _take_from_old(leaves, config.paths_data, clock)
+        for log in (config.paths_data / LEDGER_FOLDER, *known.mirrors):
+            if not leaves.take_from_log(log, ring, origin) and log in known.mirrors:
+                raise Invalid(f"{log} is no mirror of {origin} that verifies")
+        found.again = leaves.size - found.leaves
+        for checkpoint in signed:
+            leaves.check(checkpoint)
+    finally:
+        store.close()
+    if found.again:
+        found.said.append(
+            f"{found.again} leaves of after the backup were taken in again: what they say of was"
+            " done and stays on record; the state of it is not back"
+        )
+
+
+def _take_from_old(leaves: Leaves, data: Path, clock: Clock) -> None:
+    if not (data / STORE_FILE).exists():
+        return
+    try:
+        old = open_store(data, clock)
+    except (Unavailable, apsw.Error):
+        return  # it is damaged: that may be why it is replaced
+    try:
+        leaves.take_from_store(old)
+    except apsw.Error:
+        return
+    finally:
+        old.close()
+
+
+def _permit(clock: Clock, action: Action) -> Permit:
+    return rebuilding_permit(clock.now_us() + DAY_US, action)
+
+
+# -- the first start ---------------------------------------------------------------------------
+
+
+async def _first_start(config: Config, known: Known, found: Restored, clock: Clock) -> None:
+    """Start once: whoever was erased is erased again, the log says so, all of it is verified."""
+    running = await open_city(config, clock)
+    try:
+        outcome = (
+            f"to {found.manifest.at}: {found.leaves} leaves were in it, {found.again} taken in"
+            f" again; before: {found.manifest.origin}"
+        )
+        await note_leaf(running, BACKUP, EVERYTHING, "restore", outcome)
+        running.sequencer.step()
+        permit = _permit(clock, "read")
+
+        def store_leaf(index: int) -> bytes | None:
+            rows = running.store.leaves(permit, index, 1)
+            return rows[0][1] if rows else None
+
+        same = config.ledger_origin == found.manifest.origin
+        report = verify_ledger(
+            config.paths_data / LEDGER_FOLDER,
+            ledger_keys(config.paths_keys),
+            config.ledger_origin,
+            known=known.notes if same else (),
+            store_leaf=store_leaf,
+        )
+    finally:
+        running.close()
+    if report.findings:
+        raise Conflict(f"the restored ledger does not verify: {report.findings[0].what}")
+    found.said.append(f"{report.leaves} leaves, all signed and in their place")
