@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis.checks import not_a_server_error
@@ -29,6 +30,7 @@ CHECKS = [
 ]
 #: what is made from schemas alone: a few of each route keep the suite short
 EXAMPLES = 6
+EXAMPLES_SOAK = 200
 
 
 def test_every_route_is_described_and_nothing_else_is() -> None:
@@ -64,8 +66,9 @@ def test_every_parameter_described_is_known_to_its_route(tmp_path: Path) -> None
     asyncio.run(run())
 
 
-def test_requests_made_from_the_document_are_answered_as_it_says(tmp_path: Path) -> None:
-    with served(tmp_path / "city") as city:
+def ask_everything(folder: Path, examples: int) -> None:
+    """So many requests of each operation, made from the document, against a live city."""
+    with served(folder / "city") as city:
         base = city.url
         doc = httpx.get(f"{base}{V1}/openapi.json").json()
         schema = schemathesis.openapi.from_dict(doc)
@@ -73,7 +76,7 @@ def test_requests_made_from_the_document_are_answered_as_it_says(tmp_path: Path)
             operation = found.ok()
 
             @settings(
-                max_examples=EXAMPLES,
+                max_examples=examples,
                 deadline=None,
                 phases=(Phase.generate,),
                 suppress_health_check=list(HealthCheck),
@@ -84,3 +87,12 @@ def test_requests_made_from_the_document_are_answered_as_it_says(tmp_path: Path)
                 case.validate_response(response, checks=CHECKS)
 
             answered()
+
+
+def test_requests_made_from_the_document_are_answered_as_it_says(tmp_path: Path) -> None:
+    ask_everything(tmp_path, EXAMPLES)
+
+
+@pytest.mark.soak
+def test_many_more_requests_made_from_the_document(tmp_path: Path) -> None:
+    ask_everything(tmp_path, EXAMPLES_SOAK)

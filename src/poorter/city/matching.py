@@ -22,6 +22,10 @@ class _Word:
         self.name = name
 
 
+class _Words(list[str]):
+    """The words of a LanguageProperty, in one language or in all."""
+
+
 _NOTHING = object()
 _LINKS = ("Relationship", "ListRelationship")
 
@@ -124,9 +128,11 @@ def _beyond(attribute: Attribute, path: Path, linked: Linked, links: bool) -> It
 def _values(attribute: Attribute, keys: tuple[str, ...]) -> Iterator[Any]:
     """The value, or what lies under `keys` in it; of a languageMap any language's words."""
     found = attribute.value
-    if attribute.kind == "LanguageProperty" and keys in ((), ("*",)):
-        words = (w if isinstance(w, list) else [w] for w in found.values())
-        yield [word for same in words for word in same]  # in any language
+    if attribute.kind == "LanguageProperty":
+        chosen = list(found.values()) if keys in ((), ("*",)) else [found.get(*keys[:1], _NOTHING)]
+        if chosen != [_NOTHING] and len(keys) < 2:
+            words = (w if isinstance(w, list) else [w] for w in chosen)
+            yield _Words(word for same in words for word in same)
         return
     if attribute.kind == "VocabProperty" and not keys:
         yield list(map(_Word, found)) if isinstance(found, list) else _Word(found)
@@ -164,9 +170,14 @@ def _meta(attribute: Attribute, name: str) -> Any:
 
 
 def _meets(target: Any, condition: Compare) -> bool:
-    if isinstance(target, list):
-        every = condition.op == "!="  # an array is unlike what none of it is like (4.9)
-        return (all if every else any)(_meets(part, condition) for part in target)
+    if isinstance(target, _Words):  # any of them; but unlike is what none of them is like
+        every = condition.op in ("!=", "!~=")
+        return (all if every else any)(_meets(word, condition) for word in target)
+    if isinstance(target, list):  # only of likeness it is said what an array is (4.9)
+        if condition.op not in ("==", "!="):
+            return False
+        like = any(_equal(part, value) for part in target for value in condition.values)
+        return like if condition.op == "==" else not like
     if condition.op == "!=":
         return all(not _equal(target, value) for value in condition.values)
     if condition.op == "!~=":  # what is no text is neither in a pattern nor out of it (4.9)
