@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote
 
-from poorter.city.errors import CityError, Invalid, NotFound
+from poorter.city.errors import CityError, Invalid, NotFound, Unsupported
 from poorter.city.ids import check_uri
 from poorter.standards.http.asgi import Answer, Receive, Request, Scope, Send, send
 from poorter.standards.ngsild import (
@@ -23,6 +23,7 @@ from poorter.standards.ngsild import (
 from poorter.standards.ngsild.face import Face, plain_json
 from poorter.standards.ngsild.openapi import document
 from poorter.standards.ngsild.problem import NoSuchMethod, NoTenants, problem_answer
+from poorter.standards.ngsild.snapshots import routes as snapshots
 from poorter.standards.ngsild.sources import batching, identity, mapping, reading, writing
 from poorter.standards.ngsild.sources import evolving as evolving_over
 from poorter.standards.ngsild.sources import routes as sources
@@ -98,6 +99,13 @@ ROUTES: dict[tuple[str, ...], dict[str, Handler]] = {
         "PATCH": mapping.update,
         "DELETE": mapping.delete,
     },
+    ("snapshots",): {"POST": snapshots.create, "DELETE": snapshots.purge},
+    ("snapshots", "{id}"): {
+        "GET": snapshots.retrieve,
+        "PATCH": snapshots.update,
+        "DELETE": snapshots.delete,
+    },
+    ("snapshots", "{id}", "clone"): {"POST": snapshots.clone},
     ("csourceSubscriptions",): {"POST": REGISTRATIONS.create, "GET": REGISTRATIONS.query},
     ("csourceSubscriptions", "{id}"): {
         "GET": REGISTRATIONS.retrieve,
@@ -178,6 +186,28 @@ _MAPPED: dict[Handler, Handler] = {
     consumption.retrieve: mapped_entity,
     evolution.retrieve: mapped_evolution,
 }
+_OF_SNAPSHOTS: frozenset[Handler] = frozenset(
+    [
+        snapshots.create,
+        snapshots.purge,
+        snapshots.retrieve,
+        snapshots.update,
+        snapshots.delete,
+        snapshots.clone,
+    ]
+)
+#: handlers that can be asked about a snapshot (6.3.22)
+_FROZEN: frozenset[Handler] = frozenset(
+    [
+        consumption.retrieve,
+        consumption.query,
+        consumption.query_by_post,
+        discovery.types,
+        discovery.one_type,
+        discovery.attributes,
+        discovery.one_attribute,
+    ]
+)
 #: handlers that answer with entities
 _ENTITIES: frozenset[Handler] = frozenset(
     [
@@ -255,6 +285,13 @@ class NgsiLd:
 
 
 async def _handled(face: Face, request: Request, handler: Handler, variables: list[str]) -> Answer:
+    frozen = request.header(snapshots.HEADER)
+    if frozen is not None and handler not in _OF_SNAPSHOTS:
+        if handler not in _FROZEN:
+            raise Unsupported("a snapshot holds entities as they were: they are read, and no more")
+        answer = await handler(snapshots.within(face, request, frozen), request, *variables)
+        named = (snapshots.HEADER, frozen.encode("latin-1"))
+        return replace(answer, headers=(*answer.headers, named))
     federation = face.federation
     if handler in _MAPPED and mapping.asked_for(request):
         handler = _MAPPED[handler]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from poorter.city.errors import CityError, Invalid, TooLarge
+from poorter.city.errors import CityError, Denied, Invalid, TooLarge
 from poorter.city.ids import check_uri
 from poorter.city.limits import BATCH_ENTITIES_MAX
 from poorter.gate.permit import Permit
@@ -169,14 +169,10 @@ def _answer(done: list[str], faults: list[Fault], good: Answer) -> Answer:
     """BatchOperationResult (5.2.16) as soon as one of them failed."""
     if not faults:
         return good
+    if not done and all(isinstance(wrong, Denied) for _, wrong in faults):
+        raise Denied  # nothing of it was allowed: said as everywhere
     errors = [{"entityId": urn, "error": problem(wrong)} for urn, wrong in faults]
-    return json_answer({"success": done, "errors": errors}, 207 if done else _status(faults))
-
-
-def _status(faults: list[Fault]) -> int:
-    """All failed: 207 as the standard has it, unless nothing was allowed at all."""
-    statuses = {wrong.status for _, wrong in faults}
-    return 403 if statuses == {403} else 207
+    return json_answer({"success": done, "errors": errors}, 207)
 
 
 def _listed(doc: Any) -> list[Any]:

@@ -24,6 +24,7 @@ from poorter.standards.http.asking import Asking
 from poorter.standards.ngsild.context import CORE, CORE_URL, Context
 from poorter.standards.ngsild.contexts import PATH, Contexts
 from poorter.standards.ngsild.problem import LengthMissing, Misplaced, NoSuchForm, NoSuchMedia
+from poorter.standards.ngsild.snapshots.keeping import Snapshots
 from poorter.standards.ngsild.sources.maps import Maps
 from poorter.store.contract import Change, Committed, Op, Store, StoredEntity
 from poorter.store.recording import Recorder
@@ -107,6 +108,7 @@ class Face:
         self.engine: Engine | None = None
         self.federation: Federation | None = None
         self.maps = Maps(clock)
+        self.snapshots = Snapshots(clock)
 
     def caller(self, request: Request) -> Caller:
         """Who asks, within their rate limit. Raises Unauthenticated, TooMany."""

@@ -97,6 +97,22 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         "maxItems": 1000,
     },
     "Ids": {"type": "array", "items": _URI, "minItems": 1, "maxItems": 1000},
+    "Snapshot": {
+        "type": "object",
+        "required": ["type", "snapshotQueries"],
+        "properties": {
+            "type": {"const": "Snapshot"},
+            "snapshotQueries": {
+                "type": "array",
+                "items": {"$ref": "#/components/schemas/Query"},
+                "minItems": 1,
+                "maxItems": 20,
+            },
+            "snapshotPriority": {"type": "integer", "minimum": 1, "maximum": 10},
+            "snapshotLifetime": {"type": "string"},
+        },
+        "additionalProperties": False,
+    },
     "Query": {
         "type": "object",
         "required": ["type"],

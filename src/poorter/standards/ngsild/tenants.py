@@ -22,6 +22,7 @@ from poorter.standards.http.asgi import Request
 from poorter.standards.ngsild.contexts import Contexts, Kind, Stored
 from poorter.standards.ngsild.face import Face
 from poorter.standards.ngsild.problem import ContextUnavailable, NoSuchTenant
+from poorter.standards.ngsild.snapshots.keeping import Snapshots
 from poorter.standards.ngsild.sources.maps import Maps
 from poorter.store.contract import Store
 
@@ -37,6 +38,7 @@ class TenantFace(Face):
     def __init__(self, city: Face, name: str) -> None:
         vars(self).update({part: value for part, value in vars(city).items() if part != "store"})
         self.maps = Maps(city.clock)
+        self.snapshots = Snapshots(city.clock)
         self.tenant = name
 
     def permit(self, request: Request, action: Action) -> tuple[Caller, Permit]:

@@ -160,7 +160,7 @@ def parse_subscription(
         triggers=_triggers(doc),
         query=_query(doc, context),
         form=form,
-        endpoint=_endpoint(notification),
+        endpoint=parse_endpoint(notification),
         show_changes=show,
         every_s=every_s,
         throttling_s=throttling_s or 0.0,
@@ -267,7 +267,8 @@ def _joined(member: str, value: Any) -> str:
     return ",".join(parts)
 
 
-def _endpoint(notification: Mapping[str, Any]) -> Endpoint:
+def parse_endpoint(notification: Mapping[str, Any]) -> Endpoint:
+    """Where notifications go (5.2.15). Raises Invalid."""
     given = notification.get("endpoint")
     if not isinstance(given, dict):
         raise Invalid("notification.endpoint must be there, a JSON object")

@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: EUPL-1.2
+"""Snapshots: what queries found stays as it was, for whoever made it, while the gate lets it."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import httpx
+from tests.founded import OFFICERS
+from tests.ngsild.test_http import V1, city, open_city, prop
+from tests.ngsild.test_sources import app_key, source
+
+from poorter.city.clock import ManualClock
+from poorter.city.time import SECOND_US, format_us
+from poorter.gate.policy import Grant
+from poorter.standards.ngsild.snapshots import keeping
+
+A, B, C = (f"urn:ngsi-ld:City:{name}" for name in "abc")
+
+
+def asking(q: str | None = None, **more: Any) -> dict[str, Any]:
+    query: dict[str, Any] = {"type": "Query", "entities": [{"type": "City"}]}
+    return {"type": "Snapshot", "snapshotQueries": [query | ({"q": q} if q else {})], **more}
+
+
+async def fill(client: httpx.AsyncClient) -> None:
+    batch = [city(id=urn, n=prop(n)) for n, urn in enumerate((A, B, C))]
+    made = await client.post(f"{V1}/entityOperations/create", json=batch)
+    assert made.status_code == 201
+
+
+async def ready(client: httpx.AsyncClient, body: dict[str, Any]) -> dict[str, Any]:
+    made = await client.post(f"{V1}/snapshots", json=body)
+    assert made.status_code == 201, made.text
+    for _ in range(100):
+        status: dict[str, Any] = (await client.get(made.headers["location"])).json()
+        if status["snapshotStatus"] != "preparing":
+            return status
+        await asyncio.sleep(0.01)
+    raise AssertionError("it is never ready")
+
+
+async def inside(client: httpx.AsyncClient, snapshot: str, path: str) -> Any:
+    answer = await client.get(f"{V1}{path}", headers={"NGSILD-Snapshot": snapshot})
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["ngsild-snapshot"] == snapshot
+    return answer.json()
+
+
+def test_what_was_found_stays_as_it_was(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with open_city(tmp_path) as (_, client):
+            await fill(client)
+            status = await ready(client, asking("n>0"))
+            assert status["snapshotStatus"] == "success"
+            assert (status["snapshotPriority"], len(status["snapshotQueriesDetails"])) == (5, 1)
+            urn = status["id"]
+            await client.patch(f"{V1}/entities/{B}/attrs", json={"n": prop(99)})
+            await client.delete(f"{V1}/entities/{C}")
+            found = await inside(client, urn, "/entities?type=City&options=keyValues&count=true")
+            assert [(one["id"], one["n"]) for one in found] == [(B, 1), (C, 2)]
+            assert (await inside(client, urn, "/entities?type=City&q=n==2"))[0]["id"] == C
+            ordered = await inside(client, urn, "/entities?type=City&orderBy=n;desc&limit=1")
+            assert [one["id"] for one in ordered] == [C]
+            assert (await inside(client, urn, f"/entities/{C}"))["n"]["value"] == 2
+            assert (await inside(client, urn, "/types"))["typeList"] == ["City"]
+            header = {"NGSILD-Snapshot": urn}
+            assert (await client.get(f"{V1}/entities/{A}", headers=header)).status_code == 404
+            for answer in (
+                await client.post(f"{V1}/entities", json=city(), headers=header),
+                await client.get(f"{V1}/temporal/entities/{B}", headers=header),
+            ):
+                assert answer.status_code == 422
+            gone = {"NGSILD-Snapshot": "urn:x:gone"}
+            assert (await client.get(f"{V1}/entities/{B}", headers=gone)).status_code == 404
+
+    asyncio.run(run())
+
+
+def test_a_life_of_its_own(tmp_path: Path) -> None:
+    async def run() -> None:
+        clock = ManualClock()
+        async with open_city(tmp_path, clock=clock) as (_, client):
+            await fill(client)
+            urn = (await ready(client, asking(id="urn:x:one")))["id"]
+            again = await client.post(f"{V1}/snapshots", json=asking(id=urn))
+            assert again.status_code == 409
+            url = f"{V1}/snapshots/{urn}"
+            changed = await client.patch(url, json={"snapshotPriority": 2})
+            assert (changed.status_code, changed.json()["snapshotPriority"]) == (200, 2)
+            for wrong in (
+                {"snapshotPriority": 11},
+                {"snapshotQueries": []},
+                {"snapshotStatus": "x"},
+                {"snapshotLifetime": "soon"},
+            ):
+                assert (await client.patch(url, json=wrong)).status_code == 400
+            cloned = await client.post(
+                f"{url}/clone", json={"snapshotPriority": 9, "snapshotLifetime": "PT2H"}
+            )
+            assert cloned.status_code == 201
+            assert (await client.delete(f"{V1}/snapshots?q=n>4")).status_code == 400
+            purged = await client.delete(f"{V1}/snapshots?q=snapshotPriority<5")
+            assert purged.status_code == 204
+            assert (await client.get(url)).status_code == 404
+            other = (await client.get(cloned.headers["location"])).json()
+            assert len(await inside(client, other["id"], "/entities?type=City")) == 3
+            none = await client.delete(f"{V1}/snapshots?q=snapshotPriority==1")
+            assert none.status_code == 404
+            clock.forward_s(2 * 3600)
+            assert (await client.get(cloned.headers["location"])).status_code == 404
+
+    asyncio.run(run())
+
+
+def test_what_is_asked_wrongly_is_refused(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with open_city(tmp_path) as (_, client):
+            good = asking()["snapshotQueries"][0]
+            temporal = {"timerel": "after", "timeAt": "2020-01-01T00:00:00Z"}
+            for body, status in (
+                ({"type": "Snapshot"}, 400),
+                ({"type": "Snapshot", "snapshotQueries": []}, 400),
+                ({"type": "Snapshot", "snapshotQueries": [{**good, "temporalQ": temporal}]}, 400),
+                ({"type": "Snapshot", "snapshotQueries": [{**good, "q": "(("}]}, 400),
+                ({**asking(), "wat": 1}, 400),
+                ({**asking(), "snapshotTemporalQueries": [good]}, 422),
+            ):
+                answer = await client.post(f"{V1}/snapshots", json=body)
+                assert answer.status_code == status, answer.text
+
+    asyncio.run(run())
+
+
+def test_the_gate_is_asked_again_of_what_was_frozen(tmp_path: Path) -> None:
+    async def run() -> None:
+        clock = ManualClock()
+        async with open_city(tmp_path, clock=clock) as (running, client):
+            await fill(client)
+            ends = format_us(clock.now_us() + 60 * SECOND_US)
+            short = city(id="urn:ngsi-ld:City:d", expiresAt=ends)
+            await client.post(f"{V1}/entities", json=short)
+            urn = (await ready(client, asking()))["id"]
+            grant = Grant("o", "other", "open-data", "context", ("read",), OFFICERS)
+            other = await app_key(running, "other", grant)
+            header = {"NGSILD-Snapshot": urn}
+            url = f"{V1}/entities?type=City"
+            assert (await client.get(url, headers={**header, **other})).status_code == 404
+            assert (await client.get(f"{V1}/snapshots/{urn}", headers=other)).status_code == 404
+            assert len(await inside(client, urn, "/entities?type=City")) == 4
+            clock.forward_s(60)
+            assert len(await inside(client, urn, "/entities?type=City")) == 3
+            masked = Grant(
+                "public-open", "public", "open-data", "context", ("read",), OFFICERS, mask=("n",)
+            )
+            await running.registry.put([masked], "ada", "test")
+            found = await inside(client, urn, "/entities?type=City&options=keyValues")
+            assert all("n" not in one for one in found)
+
+    asyncio.run(run())
+
+
+def test_sources_are_asked_once_and_the_status_is_told(tmp_path: Path) -> None:
+    async def run() -> None:
+        allowed: dict[str, object] = {"network.allowed_hosts": ["127.0.0.1"]}
+        with source() as there:
+            async with open_city(tmp_path, more=allowed) as (_, client):
+                await fill(client)
+                told = asking("n>0", endpoint=f"{there.url}/told")
+                status = await ready(client, told)
+                assert status["snapshotStatus"] == "success"
+                for _ in range(100):
+                    if there.asked:
+                        break
+                    await asyncio.sleep(0.01)
+                method, path, headers, *_ = there.asked[-1]
+                assert (method, headers["NGSILD-Snapshot"]) == ("POST", status["id"])
+                assert path.endswith("/told")
+
+    asyncio.run(run())
+
+
+def test_there_is_no_end_of_room_and_the_least_goes_first(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(keeping, "SNAPSHOTS_MAX", 2)
+
+    async def run() -> None:
+        async with open_city(tmp_path) as (_, client):
+            await fill(client)
+            low = await ready(client, asking(snapshotPriority=1))
+            high = await ready(client, asking(snapshotPriority=9))
+            await ready(client, asking())
+            assert (await client.get(f"{V1}/snapshots/{low['id']}")).status_code == 404
+            assert (await client.get(f"{V1}/snapshots/{high['id']}")).status_code == 200
+
+    asyncio.run(run())
