@@ -164,7 +164,7 @@ def test_sources_are_asked_once_and_the_status_is_told(tmp_path: Path) -> None:
     async def run() -> None:
         allowed: dict[str, object] = {"network.allowed_hosts": ["127.0.0.1"]}
         with source() as there:
-            async with open_city(tmp_path, more=allowed) as (_, client):
+            async with open_city(tmp_path, more=allowed) as (running, client):
                 await fill(client)
                 told = asking("n>0", endpoint=f"{there.url}/told")
                 status = await ready(client, told)
@@ -176,6 +176,7 @@ def test_sources_are_asked_once_and_the_status_is_told(tmp_path: Path) -> None:
                 method, path, headers, *_ = there.asked[-1]
                 assert (method, headers["NGSILD-Snapshot"]) == ("POST", status["id"])
                 assert path.endswith("/told")
+                await running.outgoing.close()
 
     asyncio.run(run())
 
