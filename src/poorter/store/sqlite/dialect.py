@@ -79,6 +79,7 @@ DIALECT = Dialect(
     refusals=(apsw.ConstraintError, apsw.TooBigError),
     failures=(apsw.Error,),
     describe=_describe,
+    points="SELECT id, west, south FROM place",
 )
 
 

@@ -74,6 +74,7 @@ class SqliteStore(TableStore):
     def close(self) -> None:
         """Finish what is queued, then stop."""
         self._rounds.stop()
+        self._spots.stop()
         self._writer.close()
         try:
             self._writing.close()

@@ -31,6 +31,7 @@ from poorter.store.tables.manifest import Files
 from poorter.store.tables.port import Connection
 from poorter.store.tables.readings import Readings
 from poorter.store.tables.rows import Rows
+from poorter.store.tables.spots import Spots
 from poorter.store.tables.taking import TakeIn, Taking
 
 _encode = msgspec.json.Encoder().encode
@@ -43,7 +44,7 @@ HEADS_AT_ONCE = 250
 class Applier:
     """Applies ops; collects the events they cause in `outbox`."""
 
-    def __init__(self, connection: Connection, files: Files, expiry: Expiry) -> None:
+    def __init__(self, connection: Connection, files: Files, expiry: Expiry, spots: Spots) -> None:
         self._connection = connection
         self._run = connection.execute
         self._many = connection.executemany
@@ -52,7 +53,7 @@ class Applier:
         self.compacted = Compacted(connection, files)
         upkeep = Upkeep(connection, self.compacted)
         self.outbox = Outbox()
-        self.rows = Rows(connection, expiry)
+        self.rows = Rows(connection, expiry, spots)
         self.erasing = Erasing(
             connection, self.compacted, self.outbox, self.flush, self.forget_known
         )

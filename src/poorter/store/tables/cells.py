@@ -41,6 +41,13 @@ def cells_of(name: int, box: Box) -> list[int] | None:
     return [_cell(name, column, row) for row in rows for column in columns]
 
 
+def spans_of_cells(box: Box) -> list[tuple[int, int]]:
+    """The first and last cell of a box in each row of the grid, without a name."""
+    west, south, east, north = box
+    rows = range(_row(south), _row(north) + 1)
+    return [(_cell(0, _column(west), row), _cell(0, _column(east), row)) for row in rows]
+
+
 def _cell(name: int, column: int, row: int) -> int:
     return name << 32 | row << 16 | column
 

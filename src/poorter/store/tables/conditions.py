@@ -8,6 +8,7 @@ only for names that have no such values at the moment of the query.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 from poorter.city.matching import OWN
 from poorter.city.query import And, Compare, Condition, Exists, Or, Range
 from poorter.store.tables.port import Dialect
+from poorter.store.tables.spots import Between
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +31,14 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """A filter on entity `e`; `drive` is a select of entity ids that an index gives, if any."""
+    """A filter on entity `e`; `drive` is a select of entity ids that an index gives, if any, and
+    `between` what numbers it lets through, if it is about one number."""
 
     sql: str
     values: tuple[Any, ...]
     exact: bool
     drive: str | None = None
+    between: Between | None = None
 
 
 Lookup = Callable[[str], Known | None]
@@ -79,6 +83,7 @@ def _one(condition: Exists | Compare, known: Known, dialect: Dialect) -> Term:
                 known.covered and (index == "attribute_num" or condition.op == "=="),
                 f"SELECT entity FROM attribute {dialect.indexed.format(index)} WHERE name = ? "
                 f"AND {sql} AND live",
+                _between(known.number, condition) if index == "attribute_num" else None,
             )
     return Term(
         "EXISTS (SELECT 1 FROM attribute WHERE entity = e.id AND name = ? AND live)",
@@ -102,6 +107,15 @@ def _test(condition: Compare) -> tuple[str, str, tuple[Any, ...]] | None:
     if isinstance(value, str):
         return "attribute_txt", f"txt {sign} ?", (value,)
     return None
+
+
+def _between(name: int, condition: Compare) -> Between:
+    value = condition.values[0]
+    if isinstance(value, Range):
+        return Between(name, float(value.low), float(value.high))
+    low = value if condition.op in ("==", ">", ">=") else -math.inf
+    high = value if condition.op in ("==", "<", "<=") else math.inf
+    return Between(name, float(low), float(high))
 
 
 def _number(value: Any) -> bool:

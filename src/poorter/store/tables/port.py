@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from poorter.store.history.rows import Row
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Dialect:
     """Pieces of SQL. Those with {} are filled in by `format`.
 
@@ -57,6 +57,8 @@ class Dialect:
     refusals: tuple[type[Exception], ...]
     failures: tuple[type[Exception], ...]
     describe: Callable[[Exception], str]
+    #: (row, longitude, latitude) of each place, as good as 0.0001 degrees; None: not to be had
+    points: str | None = None
 
 
 class Connection(Protocol):

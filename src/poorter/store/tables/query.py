@@ -10,7 +10,9 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from heapq import merge
 from itertools import islice
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -31,8 +33,10 @@ from poorter.store.tables.expiring import LASTS
 from poorter.store.tables.naming import named
 from poorter.store.tables.port import Connection
 from poorter.store.tables.reading import entities_of_rows
+from poorter.store.tables.spots import Between, Spots
 
 DRIVE_MAX = 4000
+_PART_MAX = 512
 DENSE = 300  # from so many in a box on, cells answer it in the order of ids
 SELECTIVE = 1000  # up to so many, what q finds is looked at instead
 SECONDS_MAX = 10.0
@@ -61,12 +65,18 @@ class Names:
 
 
 def run_query(
-    connection: Connection, names: Names, permit: Permit, query: Query, expiring: Expiring
+    connection: Connection,
+    names: Names,
+    spots: Spots,
+    permit: Permit,
+    query: Query,
+    expiring: Expiring,
 ) -> Page:
     """A page of entities that match and exist for this permit, all of one moment."""
     limit = min(query.limit, PAGE_MAX)
+    since = spots.generation
     with connection.moment():
-        search = _Search(connection, names, permit, query, expiring)
+        search = _Search(connection, names, spots, since, permit, query, expiring)
         rows = list(islice(search.rows(query.after or "", limit + 1), limit + 1)) if limit else []
         page = tuple(search.entities(rows[:limit]))
         count = search.count() if query.count else None
@@ -80,15 +90,20 @@ class _Search:
         self,
         connection: Connection,
         names: Names,
+        spots: Spots,
+        since: int,
         permit: Permit,
         query: Query,
         expiring: Expiring,
     ) -> None:
         self._connection = connection
         self._names = names
+        self._spots = spots
+        self._since = since
         self._permit = permit
         self._query = query
         self._now_us, overdue = expiring
+        self._overdue = overdue
         self._types = self._visible_types()
         self._deadline = time.monotonic() + SECONDS_MAX
         self._terms: list[Term] = []
@@ -124,11 +139,8 @@ class _Search:
 
     def rows(self, after: str, wanted: int) -> Iterator[tuple[Any, ...]]:
         """Rows of matches by ascending id, from `after` on."""
-        sql, values = self._sql(_COLUMNS, after)
-        if self._exact:
-            sql, values = f"{sql} LIMIT ?", (*values, wanted)
         last = None
-        for row in self._connection.stream(sql, values):
+        for row in self._candidates(after, wanted):
             if time.monotonic() > self._deadline:
                 raise TooLarge(
                     f"the query takes over {SECONDS_MAX:g} s: narrow it by type or place"
@@ -141,6 +153,60 @@ class _Search:
             if self._exact or (placed and self._terms_exact) or self._meets(row[:-1]):
                 last = row[0]
                 yield row[:-1]
+
+    def _candidates(self, after: str, wanted: int) -> Iterator[tuple[Any, ...]]:
+        spotted = self._spotted(after, wanted)
+        if spotted is not None:
+            return spotted
+        sql, values = self._sql(_COLUMNS, after)
+        if self._exact:
+            sql, values = f"{sql} LIMIT ?", (*values, wanted)
+        return self._connection.stream(sql, values)
+
+    def _spotted(self, after: str, wanted: int) -> Iterator[tuple[Any, ...]] | None:
+        """Candidates out of the arrays in memory, where those know of all there may be."""
+        geo, near = self._query.geo, self._near()
+        if geo is None or near is None or self._box is None or self._query.ids or self._overdue:
+            return None
+        name = near[4]
+        if self._first(_IN_CELL, (elsewhere(name),), 1):  # and from here on it is one moment
+            return None
+        found = self._spots.find(name, self._box, geo, self._tests(), self._since)
+        if found is None:
+            return None
+        rows, loose = found
+        if after:
+            for (last,) in self._connection.execute(
+                "SELECT id FROM entity WHERE urn = ?", (after,)
+            ):
+                rows = self._spots.following(name, rows, last)
+        return merge(
+            self._of_rows(loose, name, after) if loose else (),
+            self._in_parts(rows.tolist(), name, after, wanted),
+            key=itemgetter(0),
+        )
+
+    def _in_parts(
+        self, rows: list[int], name: int, after: str, wanted: int
+    ) -> Iterator[tuple[Any, ...]]:
+        """By ascending id, as many at a time as are likely to do."""
+        start, size = 0, wanted + 4 if wanted else _PART_MAX
+        while start < len(rows):
+            yield from self._of_rows(rows[start : start + size], name, after)
+            start, size = start + size, min(2 * size, _PART_MAX)
+
+    def _of_rows(self, rows: list[int], name: int, after: str) -> Iterator[tuple[Any, ...]]:
+        """Entities that these rows of `attribute` are places of, by ascending id."""
+        sql = (
+            f"SELECT {_COLUMNS}, a.body FROM {self._dialect.numbers.format('?', 'j')} "
+            f"{self._then} attribute a ON a.id = j.value {self._then} entity e ON e.id = a.entity "
+            "WHERE a.name = ? AND a.live AND e.live"
+        )
+        values = [self._dialect.many(rows), name]
+        return self._connection.stream(*self._finish(sql, values, self._terms, after, types=True))
+
+    def _tests(self) -> tuple[Between, ...]:
+        return tuple(term.between for term in self._terms if term.between is not None)
 
     def count(self) -> int:
         """How many match, over all pages."""
@@ -259,6 +325,7 @@ class _Search:
         if some < DENSE:
             return self._fewest(near, some, DRIVE_MAX)
         cells = self._cells(near)
+        self._spots.want(near[4], self._tests())
         drive, left = self._fewest(None, 0, SELECTIVE if cells else DRIVE_MAX)
         if drive is not None:
             return drive, [*left, Term(self._dialect.near, near, False)]

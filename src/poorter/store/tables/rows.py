@@ -21,6 +21,7 @@ from poorter.store.tables.cells import cell_of
 from poorter.store.tables.expiring import Expiry
 from poorter.store.tables.port import Connection
 from poorter.store.tables.recent import AllWritten, Written
+from poorter.store.tables.spots import NONE, UNSURE, Note, Spots
 from poorter.store.transient import ends_at_us
 
 KNOWN_MAX = 20_000
@@ -74,9 +75,10 @@ class Known:
 class Rows:
     """Entities and attribute instances of the store, for its one writer."""
 
-    def __init__(self, connection: Connection, expiry: Expiry) -> None:
+    def __init__(self, connection: Connection, expiry: Expiry, spots: Spots) -> None:
         self._run = connection.execute
         self._expiry = expiry
+        self._spots = spots
         self._run_many = connection.executemany
         self._write_all = connection.write
         dialect = connection.dialect
@@ -105,6 +107,7 @@ class Rows:
     def begin(self) -> None:
         """A group begins: note what becomes of the entities it touches."""
         self._written = {}
+        self._spots.begin()
 
     @property
     def written(self) -> AllWritten | None:
@@ -245,6 +248,8 @@ class Rows:
                 self._write("no cells", row, (row,))
         known.instances[key] = row
         known.version = max(known.version, version)
+        if self._spots.names:
+            self._tell(known, key, row, number)
         if attribute.kind == "GeoProperty":
             west, south, east, north = bounds(attribute.value)
             self._write("places", row, (row, west, east, south, north))
@@ -268,6 +273,8 @@ class Rows:
         row = abs(known.instances[key])
         self._note_changed(known)
         known.instances[key] = -row
+        if self._spots.names:
+            self._tell(known, key, row, None)
         self._pending["places"].pop(row, None)
         self._pending["cells"].pop(row, None)
         self._write("dropped", row, (row,))
@@ -296,6 +303,12 @@ class Rows:
         self._add_types(known)
 
     # -- parts ---------------------------------------------------------------------------------
+
+    def _tell(self, known: Known, key: Key, row: int, number: float | None) -> None:
+        name, dataset = _both(key)
+        if name in self._spots.names:
+            held = UNSURE if dataset else NONE if number is None else number
+            self._spots.note(Note(name, row, known.id, held))
 
     def _find(self, urn: str) -> Known | None:
         if urn not in self._known:

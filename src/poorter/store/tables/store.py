@@ -39,6 +39,7 @@ from poorter.store.tables.manifest import Files, size
 from poorter.store.tables.port import Connection
 from poorter.store.tables.query import Names, run_query
 from poorter.store.tables.recent import Recent
+from poorter.store.tables.spots import Spots
 from poorter.store.tables.taking import TakeIn
 from poorter.store.tables.writer import NEAR_WEIGHT_MAX, Writer, loop_job, thread_job
 
@@ -72,8 +73,15 @@ class TableStore:
         self._recent = Recent()
         self._files = Files(folder)
         self._expiry = Expiry(connection)
+        self._spots = Spots(self._reader, connection.dialect.points is not None)
         self._writer = Writer(
-            connection, self._files, self.clock, self._recent, self._expiry, near_weight_max
+            connection,
+            self._files,
+            self.clock,
+            self._recent,
+            self._expiry,
+            self._spots,
+            near_weight_max,
         )
         self._rounds = Rounds()
 
@@ -130,7 +138,7 @@ class TableStore:
     def query(self, permit: Permit, query: Query) -> c.Page:
         """Entities that match, by ascending id."""
         permit.check("read", self.clock.now_us())
-        return run_query(self._reader(), self._names, permit, query, self._expiring())
+        return run_query(self._reader(), self._names, self._spots, permit, query, self._expiring())
 
     def expires_next_us(self) -> int:
         """When the next of what is kept expires, or has."""
@@ -243,8 +251,9 @@ class TableStore:
         """A page of ids of entities, also of those gone, by type, id and pattern."""
         permit.check("read", self.clock.now_us())
         bare = replace(query, condition=None, geo=None, scopes=None, attributes=(), count=False)
-        live = run_query(self._reader(), self._names, permit, bare, self._expiring())
-        return evolving(self._reader(), permit, bare, live, query.limit)
+        reader = self._reader()
+        live = run_query(reader, self._names, self._spots, permit, bare, self._expiring())
+        return evolving(reader, permit, bare, live, query.limit)
 
     def record(self, permit: Permit, kind: str, record_id: str) -> c.Record:
         """One record; NotFound when absent or its kind is not covered."""

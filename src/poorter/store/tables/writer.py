@@ -41,6 +41,7 @@ from poorter.store.tables.images import Images
 from poorter.store.tables.manifest import Files
 from poorter.store.tables.port import Connection
 from poorter.store.tables.recent import AllWritten, Recent
+from poorter.store.tables.spots import Spots
 
 Listener = Callable[[Sequence[Event]], None]
 Answer = Committed | CityError
@@ -100,6 +101,7 @@ class Writer:
         clock: CommittedClock,
         recent: Recent,
         expiry: Expiry,
+        spots: Spots,
         near_weight_max: int = NEAR_WEIGHT_MAX,
     ) -> None:
         """`near_weight_max`: 0 where the engine is across a wire: the loop would wait for it."""
@@ -112,6 +114,8 @@ class Writer:
         self._clock = clock
         self._recent = recent
         self._expiry = expiry
+        self._spots = spots
+        spots.settled = self.settled
         self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._applied: queue.SimpleQueue[_Group | None] = queue.SimpleQueue()
         self._closed = self._stale = False
@@ -119,7 +123,7 @@ class Writer:
         self._thread_waits = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._near: deque[Job] = deque()  # small changes of the loop, for its next turn
-        self._applier = Applier(connection, files, expiry)
+        self._applier = Applier(connection, files, expiry, spots)
         self.compacted = self._applier.compacted
         self.images = Images(connection, self._applier.rows, recent)
         (sequence,) = next(self._run("SELECT coalesce(max(sequence), 0) FROM event"))
@@ -147,6 +151,11 @@ class Writer:
                 job.loop.call_soon(self._write_near)
         else:
             self._queue.put(job)
+
+    def settled(self) -> None:
+        """Wait until no group is under way that began before."""
+        self._lock.acquire()
+        self._release()
 
     def _is_near(self, job: Job) -> bool:
         """Whether the loop itself is to write it."""
@@ -262,11 +271,14 @@ class Writer:
         self._applier.flush()
 
     def _commit(self, group: _Group) -> None:
+        self._spots.announce()
         try:
             self._connection.commit()
         except self._failures as wrong:
+            self._spots.settle(committed=False)
             self._fail(group, wrong)
             return
+        self._spots.settle(committed=True)
         self._clock.committed(group.now_us)
         if group.expired:
             self._expiry.look()
@@ -292,6 +304,7 @@ class Writer:
             known = self._replay(change.idempotency_key)
             if known is not None:
                 return known
+        told = self._spots.mark()
         if apart:
             list(self._run("SAVEPOINT change"))
         images = self.images.before(change.ops) if self.images.types else {}
@@ -308,6 +321,7 @@ class Writer:
             list(self._run("ROLLBACK TO change"))
             list(self._run("RELEASE change"))
             self._applier.forget()
+            self._spots.undo(told)
             return wrong if isinstance(wrong, CityError) else Invalid(f"cannot be stored: {wrong}")
         if apart:
             list(self._run("RELEASE change"))

@@ -1,0 +1,377 @@
+# SPDX-License-Identifier: EUPL-1.2
+"""Points and numbers of a city in memory, cell by cell: what may lie in an area and meet a q.
+
+A page of a city of millions wants twenty entities out of thousands in the area, in the order of
+their ids. Each of those costs two look-ups in tables; here it costs a comparison in an array. What
+comes out is looked at in the tables all the same, so an array may say too much, never too little:
+
+- a group of changes tells its log before its commit, and the arrays after it, before its number is
+  `generation`; a reader takes that number before it begins, and adds all that the log has since;
+- what came or moved since the arrays were made is `loose`: always looked at.
+
+Arrays are made in a thread when a dense area is first asked about, and anew when much is loose.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from poorter.city.place import EARTH_RADIUS_M
+from poorter.city.query import Geo
+from poorter.store.tables.cells import Box, elsewhere, spans_of_cells
+from poorter.store.tables.port import Connection
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+#: nothing that is a number; a number that has to be looked up
+NONE, UNSURE = math.nan, math.inf
+LOG_MAX = 65_536
+LOOKED_AT_MAX = 100_000
+COLUMNS_MAX = 16
+LOOSE_MIN, LOOSE_SHARE = 500, 0.02
+AGAIN_S = 20.0
+_AT_ONCE = 20_000
+_METRES_A_DEGREE = EARTH_RADIUS_M * math.pi / 180
+#: of distances and boxes: what is kept of a place is rounded
+_MARGIN_M, _MARGIN_DEGREES = 10.0, 0.0001
+_FLAT_M_MAX, _FLAT_DEGREES_MAX = 50_000.0, 65.0
+
+
+class Between(NamedTuple):
+    """The numbers of an attribute lie between these, or the entity is none of those asked for."""
+
+    name: int
+    low: float
+    high: float
+
+
+class Note(NamedTuple):
+    """An instance that was written or went, and its number: NONE where it has none, UNSURE where
+    its entity has several."""
+
+    name: int
+    row: int
+    entity: int
+    number: float
+
+
+@dataclass(slots=True)
+class Field:
+    """The points under one name, by cell, then by the order of the ids of their entities."""
+
+    cells: Ints
+    rows: Ints
+    rank: Ints
+    lon: Floats
+    lat: Floats
+    #: where an entity's only point is, by its number; -1: none, or not only
+    place_of: Ints
+    loose: set[int] = field(default_factory=set)
+    #: names of which some number is UNSURE
+    unsure: set[int] = field(default_factory=set)
+    numbers: dict[int, Floats] = field(default_factory=dict)
+
+    @property
+    def loose_max(self) -> int:
+        """With more of them it is worth being made anew."""
+        return LOOSE_MIN + int(len(self.rows) * LOOSE_SHARE)
+
+    def take(self, note: Note, name: int) -> None:
+        """A change. `name`: of the points."""
+        if note.name == name:
+            self.loose.add(note.row)
+        elif note.name in self.numbers:
+            place = self.place_of[note.entity] if note.entity < len(self.place_of) else -1
+            column = self.numbers[note.name]
+            if place >= 0 and column[place] != UNSURE:
+                if note.number == UNSURE:
+                    self.unsure.add(note.name)
+                column[place] = note.number
+
+    def row_of(self, entity: int) -> int | None:
+        """The row of the only point of an entity."""
+        place = self.place_of[entity] if entity < len(self.place_of) else -1
+        return int(self.rows[place]) if place >= 0 else None
+
+    def within(self, box: Box, geo: Geo, tests: Iterable[Between]) -> Ints | None:
+        """Rows of points that may be in the box and in the area, whose entities may pass the tests,
+        by the order of their ids; None when too many would have to be looked at."""
+        spans = [
+            np.searchsorted(self.cells, (first, last + 1)) for first, last in spans_of_cells(box)
+        ]
+        if sum(int(end - start) for start, end in spans) > LOOKED_AT_MAX:
+            return None
+        found = []
+        for start, end in spans:
+            may = None
+            for test in tests:
+                passes = self._passing(test, start, end)
+                may = passes if may is None else may & passes
+            found.append(np.arange(start, end) if may is None else np.flatnonzero(may) + start)
+        places = np.concatenate(found)
+        places = places[_may_be_in(self.lon[places], self.lat[places], box, geo)]
+        found_rows: Ints = self.rows[places[np.argsort(self.rank[places], kind="stable")]]
+        return found_rows
+
+    def _passing(self, test: Between, start: int, end: int) -> Any:
+        column = self.numbers[test.name][start:end]
+        if test.low == test.high:
+            passes = column == test.low
+        elif test.low == -math.inf:
+            passes = column <= test.high
+        else:
+            passes = column >= test.low
+            if test.high != math.inf:
+                passes &= column <= test.high
+        return passes | (column == UNSURE) if test.name in self.unsure else passes
+
+
+def _may_be_in(lon: Floats, lat: Floats, box: Box, geo: Geo) -> Any:
+    """Which may be in the area, as far as the box tells, or for those within a distance a plane:
+    as good as that is for a part of a city."""
+    if (
+        geo.relation == "near"
+        and geo.max_distance_m is not None
+        and geo.geometry["type"] == "Point"
+    ):
+        at_lon, at_lat = geo.geometry["coordinates"][:2]
+        flat = geo.max_distance_m <= _FLAT_M_MAX and abs(at_lat) <= _FLAT_DEGREES_MAX
+        if flat and box[0] > -180:
+            east = (lon - at_lon) * (_METRES_A_DEGREE * math.cos(math.radians(at_lat)))
+            north = (lat - at_lat) * _METRES_A_DEGREE
+            return east * east + north * north <= (geo.max_distance_m * 1.03 + _MARGIN_M) ** 2
+    west, south, east, north = box
+    may = (lon >= west - _MARGIN_DEGREES) & (lon <= east + _MARGIN_DEGREES)
+    may &= (lat >= south - _MARGIN_DEGREES) & (lat <= north + _MARGIN_DEGREES)
+    return may
+
+
+class Spots:
+    """Fields by the name of their points. One writer tells it what changes, any thread asks."""
+
+    def __init__(self, reader: Callable[[], Connection], can: bool) -> None:
+        """`can`: whether the engine tells of its points."""
+        self._reader = reader
+        #: waits until no group is under way that began before; the writer's
+        self.settled: Callable[[], None] = lambda: None
+        #: numbers of names of which it wants to hear
+        self.names: set[int] = set()
+        #: groups that came to an end
+        self.generation = 0
+        self._fields: dict[int, Field] = {}
+        self._notes: list[Note] = []
+        self._log: deque[tuple[int, Note]] = deque()
+        self._forgotten = 0  # the newest group of which the log has not all
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._again_at = 0.0
+        self._stopping = not can
+
+    # -- what the writer tells ---------------------------------------------------------------
+
+    def note(self, note: Note) -> None:
+        """Something is about to be written that has one of the `names`."""
+        self._notes.append(note)
+
+    def begin(self) -> None:
+        """A group begins, or begins once more."""
+        self._notes = []
+
+    def mark(self) -> int:
+        """How much the group has told so far."""
+        return len(self._notes)
+
+    def undo(self, mark: int) -> None:
+        """What it told since then was undone."""
+        del self._notes[mark:]
+
+    def announce(self) -> None:
+        """The group's commit is next."""
+        if self._notes:
+            with self._lock:
+                group = self.generation + 1
+                self._log.extend((group, note) for note in self._notes)
+                while len(self._log) > LOG_MAX:
+                    self._forgotten = self._log.popleft()[0]
+
+    def settle(self, committed: bool) -> None:
+        """The group that was announced has ended."""
+        with self._lock:
+            for note in self._notes if committed else ():
+                for name, held in self._fields.items():
+                    held.take(note, name)
+            self._notes = []
+            self.generation += 1
+
+    # -- what readers ask --------------------------------------------------------------------
+
+    def find(
+        self, name: int, box: Box, geo: Geo, tests: tuple[Between, ...], since: int
+    ) -> tuple[Ints, list[int]] | None:
+        """Rows of points by the order of their entities' ids, and of loose ones in no order, among
+        which are all that may match; None when it does not know. `since`: `generation` before the
+        reader began."""
+        held = self._fields.get(name)
+        if held is None or any(test.name not in held.numbers for test in tests):
+            return None
+        if len(held.loose) > held.loose_max:
+            self.want(name, ())
+            if len(held.loose) > 4 * held.loose_max:
+                return None
+        rows = held.within(box, geo, tests)
+        if rows is None:
+            return None
+        loose = set(held.loose)
+        names = {test.name for test in tests}
+        with self._lock:
+            if self._forgotten > since:
+                return None
+            for group, note in reversed(self._log):
+                if group <= since:
+                    break
+                if note.name == name:
+                    loose.add(note.row)
+                elif note.name in names:
+                    row = held.row_of(note.entity)
+                    if row is not None:
+                        loose.add(row)
+        return rows, sorted(loose)
+
+    def following(self, name: int, rows: Ints, entity: int) -> Ints:
+        """Those of `find` that come after an entity, as far as it is known where that is."""
+        held = self._fields[name]
+        row = held.row_of(entity)
+        place = np.flatnonzero(rows == row) if row is not None else rows[:0]
+        return rows[place[0] + 1 :] if len(place) else rows
+
+    def want(self, name: int, tests: tuple[Between, ...]) -> None:
+        """Make a field with the numbers of these, where there is none that will do, in a thread of
+        its own; one at a time, and at most a fifth of the time."""
+        held = self._fields.get(name)
+        names = {test.name for test in tests}
+        if held is not None:
+            if names <= held.numbers.keys() and len(held.loose) <= held.loose_max:
+                return
+            names |= held.numbers.keys() if len(held.numbers) < COLUMNS_MAX else set()
+        with self._lock:
+            if self._stopping or self._thread is not None or time.monotonic() < self._again_at:
+                return
+            self._thread = threading.Thread(
+                target=self._make, args=(name, names), name="spots", daemon=True
+            )
+            self._thread.start()
+
+    def wait(self) -> None:
+        """Until nothing is being made."""
+        thread = self._thread
+        if thread is not None:
+            thread.join()
+
+    def stop(self) -> None:
+        """Make no more."""
+        self._stopping = True
+        self.wait()
+
+    # -- making them -------------------------------------------------------------------------
+
+    def _make(self, name: int, numbers: set[int]) -> None:
+        began = time.monotonic()
+        self.names |= {name, *numbers}
+        self.settled()
+        since = self.generation
+        connection = self._reader()
+        made = None
+        with suppress(*connection.dialect.failures), connection.moment():
+            made = self._read(connection, name, numbers)
+        with self._lock:
+            if made is not None and self._forgotten <= since:
+                for group, note in self._log:
+                    if since < group <= self.generation:
+                        made.take(note, name)
+                self._fields[name] = made
+                self._again_at = time.monotonic() + 4 * (time.monotonic() - began)
+            else:
+                self._again_at = time.monotonic() + AGAIN_S
+            self._thread = None
+
+    def _read(self, connection: Connection, name: int, numbers: set[int]) -> Field | None:
+        read = self._columns
+        first, end = name << 32, elsewhere(name)
+        (ids,) = read(connection.stream("SELECT id FROM entity ORDER BY urn", ()), 1)
+        rows, entities, cells = read(
+            connection.stream(
+                "SELECT attribute, entity, cell FROM cell WHERE cell >= ? AND cell < ?",
+                (first, end),
+            ),
+            3,
+        )
+        at, lon, lat = read(connection.stream(connection.dialect.points or "", ()), 3, float)
+        values = {}
+        for number in numbers:
+            of_number = (
+                f"SELECT entity, num FROM attribute "
+                f"{connection.dialect.indexed.format('attribute_num')} "
+                "WHERE name = ? AND num IS NOT NULL AND live"
+            )
+            values[number] = read(connection.stream(of_number, (number,)), 2, float)
+        if self._stopping:
+            return None
+        return _field(ids, (rows, entities, cells - first), (at, lon, lat), values)
+
+    def _columns(self, stream: Any, width: int, kind: Any = np.int64) -> list[Any]:
+        parts = [np.zeros((0, width), kind)]
+        while not self._stopping and (rows := list(islice(stream, _AT_ONCE))):
+            parts.append(np.array(rows, kind))
+        return list(np.concatenate(parts).T)
+
+
+def _field(
+    ids: Ints,
+    points: tuple[Ints, Ints, Ints],
+    boxes: tuple[Floats, Floats, Floats],
+    values: dict[int, list[Floats]],
+) -> Field:
+    """`ids`: numbers of entities in the order of their ids; `points`: row, entity, cell of each;
+    `boxes`: row, longitude, latitude of each place; `values`: entity, number of each name."""
+    size = int(max(ids.max(initial=0), points[1].max(initial=0))) + 1
+    rank_of = np.full(size, -1, np.int64)
+    rank_of[ids] = np.arange(len(ids))
+    rows, entities, cells = points
+    order = np.lexsort((rank_of[entities], cells))
+    rows, entities, cells = rows[order], entities[order], cells[order]
+    at, lon, lat = boxes
+    by_row = np.argsort(at)
+    at = at[by_row]
+    found = np.minimum(np.searchsorted(at, rows), max(0, len(at) - 1))
+    placed = at[found] == rows if len(at) else np.zeros(len(rows), bool)
+    loose = set(rows[~placed].tolist())
+    where = by_row[found] if len(at) else np.full(len(rows), -1)
+    lon, lat = (np.append(column, NONE)[where] for column in (lon, lat))
+    place_of = np.full(size, -1, np.int64)
+    place_of[entities] = np.arange(len(entities))
+    several = np.bincount(entities, minlength=size) > 1
+    place_of[several] = -1
+    made = Field(cells, rows, rank_of[entities], lon, lat, place_of, loose)
+    for name, (of, numbers) in values.items():
+        whole = of.astype(np.int64)
+        inside = whole < size
+        whole, numbers = whole[inside], numbers[inside]
+        by_entity = np.full(size, NONE)
+        by_entity[whole] = numbers
+        by_entity[np.bincount(whole, minlength=size) > 1] = UNSURE
+        by_entity[several] = UNSURE
+        made.numbers[name] = by_entity[entities]
+        if (made.numbers[name] == UNSURE).any():
+            made.unsure.add(name)
+    return made
