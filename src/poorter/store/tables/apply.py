@@ -53,6 +53,7 @@ class Applier:
         self.compacted = Compacted(connection, files)
         upkeep = Upkeep(connection, self.compacted)
         self.outbox = Outbox()
+        self._spots = spots
         self.rows = Rows(connection, expiry, spots)
         self.erasing = Erasing(
             connection, self.compacted, self.outbox, self.flush, self.forget_known
@@ -133,6 +134,11 @@ class Applier:
         """Rows went in another way: what is known of them is to be read again."""
         self.rows.forget()
         self.entities.forget()
+
+    def forget_all(self) -> None:
+        """Rows went in past all that keeps any of them in memory."""
+        self.forget_known()
+        self._spots.forget()
 
     def forget(self) -> None:
         """After a rollback: nothing cached is to be trusted, events of the change are void."""

@@ -196,6 +196,12 @@ class Spots:
         """What it told since then was undone."""
         del self._notes[mark:]
 
+    def forget(self) -> None:
+        """Rows are about to be written that it is not told of."""
+        with self._lock:
+            self._fields.clear()
+            self._forgotten = self.generation + 1
+
     def announce(self) -> None:
         """The group's commit is next."""
         if self._notes:
@@ -203,7 +209,7 @@ class Spots:
                 group = self.generation + 1
                 self._log.extend((group, note) for note in self._notes)
                 while len(self._log) > LOG_MAX:
-                    self._forgotten = self._log.popleft()[0]
+                    self._forgotten = max(self._forgotten, self._log.popleft()[0])
 
     def settle(self, committed: bool) -> None:
         """The group that was announced has ended."""
@@ -250,8 +256,8 @@ class Spots:
 
     def following(self, name: int, rows: Ints, entity: int) -> Ints:
         """Those of `find` that come after an entity, as far as it is known where that is."""
-        held = self._fields[name]
-        row = held.row_of(entity)
+        held = self._fields.get(name)
+        row = None if held is None else held.row_of(entity)
         place = np.flatnonzero(rows == row) if row is not None else rows[:0]
         return rows[place[0] + 1 :] if len(place) else rows
 
