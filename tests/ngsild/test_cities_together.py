@@ -495,3 +495,32 @@ def test_a_source_of_a_time_is_asked_for_that_time_only(together: dict[str, http
         there.says("GET", "/temporal/entities", 200, [_road("t", n=5)])
         answer = a.get(f"{url}&timeAt=2026-05-01T00:00:00Z")
         assert (answer.json(), answer.headers["ngsild-warning"][:3]) == ([], "111")
+
+
+def test_types_and_attributes_of_all_cities(together: dict[str, httpx.Client]) -> None:
+    a, b = together["a"], together["b"]
+    a.post(f"{V1}/entities", json=lot("1", spots=prop(1)))
+    b.post(f"{V1}/entities", json=lot("1", price=prop(1)))
+    b.post(f"{V1}/entities", json=lot("2", price=prop(1), spots=prop(2)))
+    b.post(f"{V1}/entities", json=_road("1", width=prop(3)))
+    before = a.get(f"{V1}/types").json()["typeList"]
+    assert "Road" not in before
+    join(a, b)
+    join(a, b, "Road", names=["length"])
+    here = a.get(f"{V1}/types?local=true").json()["typeList"]
+    assert here == before
+    assert set(a.get(f"{V1}/types").json()["typeList"]) == {*before, "Road"}
+    known = {
+        t["typeName"]: set(t["attributeNames"]) for t in a.get(f"{V1}/types?details=true").json()
+    }
+    assert known["OffStreetParking"] == {"spots", "price"}
+    assert known["Road"] == set()  # its width was not registered
+    one = a.get(f"{V1}/types/OffStreetParking").json()
+    assert one["entityCount"] == 3
+    kinds = {x["attributeName"]: x["attributeTypes"] for x in one["attributeDetails"]}
+    assert kinds == {"spots": ["Property"], "price": ["Property"]}
+    assert {"spots", "price"} <= set(a.get(f"{V1}/attributes").json()["attributeList"])
+    price = a.get(f"{V1}/attributes/price").json()
+    assert (price["attributeCount"], price["typeNames"]) == (2, ["OffStreetParking"])
+    assert a.get(f"{V1}/attributes/spots").json()["attributeCount"] == 2
+    assert a.get(f"{V1}/attributes/width").status_code == 404

@@ -24,7 +24,14 @@ from poorter.standards.ngsild.face import Face, plain_json
 from poorter.standards.ngsild.openapi import document
 from poorter.standards.ngsild.problem import NoSuchMethod, NoTenants, problem_answer
 from poorter.standards.ngsild.snapshots import routes as snapshots
-from poorter.standards.ngsild.sources import batching, identity, mapping, reading, writing
+from poorter.standards.ngsild.sources import (
+    batching,
+    discovering,
+    identity,
+    mapping,
+    reading,
+    writing,
+)
 from poorter.standards.ngsild.sources import evolving as evolving_over
 from poorter.standards.ngsild.sources import routes as sources
 from poorter.standards.ngsild.sources.watching import REGISTRATIONS
@@ -146,6 +153,10 @@ SPREAD: dict[Handler, Handler] = {
     batch.update: batching.update,
     batch.merge: batching.merge,
     batch.delete: batching.delete,
+    discovery.types: discovering.types,
+    discovery.one_type: discovering.one_type,
+    discovery.attributes: discovering.attributes,
+    discovery.one_attribute: discovering.one_attribute,
     evolution.retrieve: evolving_over.retrieve,
     evolution.query: evolving_over.query,
     evolution.query_by_post: evolving_over.query_by_post,

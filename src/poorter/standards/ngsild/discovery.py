@@ -39,7 +39,7 @@ async def one_type(face: Face, request: Request, term: str) -> Answer:
             "id": external(attribute),
             "type": "Attribute",
             "attributeName": context.compact(attribute),
-            "attributeTypes": _distinct(one.kind for one in same),
+            "attributeTypes": _distinct(one.kind for one in same if one.kind),
         }
         for attribute, same in _grouped(found, "name").items()
     ]
@@ -66,7 +66,7 @@ async def attributes(face: Face, request: Request) -> Answer:
                 "id": external(name),
                 "type": "Attribute",
                 "attributeName": context.compact(name),
-                "typeNames": _distinct(context.compact(one.type) for one in found),
+                "typeNames": _distinct(context.compact(one.type) for one in found if one.type),
             }
             for name, found in by_name.items()
         ]
@@ -85,8 +85,8 @@ async def one_attribute(face: Face, request: Request, term: str) -> Answer:
         "type": "Attribute",
         "attributeName": context.compact(name),
         "attributeCount": sum(one.instances for one in found),
-        "attributeTypes": _distinct(one.kind for one in found),
-        "typeNames": _distinct(context.compact(one.type) for one in found),
+        "attributeTypes": _distinct(one.kind for one in found if one.kind),
+        "typeNames": _distinct(context.compact(one.type) for one in found if one.type),
     }
     return wanted.answer(body)
 
