@@ -136,7 +136,7 @@ CONDITIONS = st.recursive(
 def served(folder: Path) -> Iterator[tuple[asyncio.Runner, httpx.AsyncClient]]:
     """A city of its own, on an event loop that goes on over many examples."""
     with asyncio.Runner() as runner:
-        opened = open_city(folder)
+        opened = open_city(folder, more={"server.public_rate_burst": 1_000_000})
         _, client = runner.run(opened.__aenter__())
         try:
             yield runner, client
@@ -186,7 +186,7 @@ def test_q_is_answered_as_the_words_of_the_standard_have_it(tmp_path: Path) -> N
 @pytest.mark.soak
 @pytest.mark.parametrize("seed", range(2, 10))
 def test_q_over_many_worlds(tmp_path: Path, seed: int) -> None:
-    judge_q(tmp_path, seed, 2000)
+    judge_q(tmp_path, seed, 1000)
 
 
 # -- places ----------------------------------------------------------------------------------------
@@ -357,4 +357,4 @@ def test_time_is_answered_as_the_words_of_the_standard_have_it(tmp_path: Path) -
 
 @pytest.mark.soak
 def test_time_over_many_questions(tmp_path: Path) -> None:
-    judge_time(tmp_path, 2000)
+    judge_time(tmp_path, 1000)

@@ -48,6 +48,10 @@ class Request:
         value = self._headers.get(name)
         return None if value is None else value.decode("latin-1")
 
+    def none_of(self, names: frozenset[bytes]) -> bool:
+        """Whether none of these headers is there."""
+        return names.isdisjoint(self._headers)
+
     def query(self) -> dict[str, str]:
         """Parameters of the URL. Raises Invalid for a repeated one or bad UTF-8."""
         raw: bytes = self.scope["query_string"]

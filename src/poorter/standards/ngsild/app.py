@@ -190,6 +190,8 @@ MAKES_TENANTS: frozenset[Handler] = frozenset(
 )
 
 
+#: headers that make a request another one than most are
+_RARE = frozenset((TENANT, b"prefer", mapping.HEADER, snapshots.HEADER))
 #: handlers that can make an entity map, or be held to one
 _MAPPED: dict[Handler, Handler] = {
     consumption.query: mapping.query,
@@ -225,11 +227,6 @@ _ENTITIES: frozenset[Handler] = frozenset(
         consumption.retrieve,
         consumption.query,
         consumption.query_by_post,
-        reading.retrieve,
-        reading.query,
-        reading.query_by_post,
-        mapping.query,
-        mapped_entity,
     ]
 )
 
@@ -272,9 +269,11 @@ class NgsiLd:
     async def _answer(self, request: Request) -> Answer:
         try:
             handler, variables = find(_raw_path(request.scope), request.method)
+            if request.none_of(_RARE) and b"entityMap" not in request.scope["query_string"]:
+                return await _handled(self._face, request, handler, variables)
             if request.header(TENANT) is not None:
                 return await self._in_tenant(request, handler, variables)
-            return await _handled(self._face, request, handler, variables)
+            return await _as_preferred(self._face, request, handler, variables)
         except CityError as error:
             return problem_answer(error)
 
@@ -289,30 +288,42 @@ class NgsiLd:
                 face = self._tenants.named(name)
             else:
                 face = await self._tenants.face(request, name, handler in MAKES_TENANTS)
-            answer = await _handled(face, request, handler, variables)
+            answer = await _as_preferred(face, request, handler, variables)
         except CityError as error:
             answer = problem_answer(error)
         return replace(answer, headers=(*answer.headers, (TENANT, name.encode())))
 
 
 async def _handled(face: Face, request: Request, handler: Handler, variables: list[str]) -> Answer:
-    frozen = request.header(snapshots.HEADER)
-    if frozen is not None and handler not in _OF_SNAPSHOTS:
-        if handler not in _FROZEN:
-            raise Unsupported("a snapshot holds entities as they were: they are read, and no more")
-        answer = await handler(snapshots.within(face, request, frozen), request, *variables)
-        named = (snapshots.HEADER, frozen.encode("latin-1"))
-        return replace(answer, headers=(*answer.headers, named))
     federation = face.federation
-    if handler in _MAPPED and mapping.asked_for(request):
-        handler = _MAPPED[handler]
-    elif federation is not None and federation.registry.any:
+    if federation is not None and federation.registry.any:
         handler = SPREAD.get(handler, handler)
-    answer = await handler(face, request, *variables)
-    if request.header(b"prefer") is None:
-        return answer
+    return await handler(face, request, *variables)
+
+
+async def _as_preferred(
+    face: Face, request: Request, handler: Handler, variables: list[str]
+) -> Answer:
+    """In the form of the version that is preferred, where one is."""
+    answer = await _in_its_place(face, request, handler, variables)
     version = preferred(request)
     return answer if version is None else conforming(answer, version, handler in _ENTITIES)
+
+
+async def _in_its_place(
+    face: Face, request: Request, handler: Handler, variables: list[str]
+) -> Answer:
+    """Of a snapshot where one is named, by an entity map where one is asked for."""
+    frozen = request.header(snapshots.HEADER)
+    if frozen is None or handler in _OF_SNAPSHOTS:
+        if handler in _MAPPED and mapping.asked_for(request):
+            return await _MAPPED[handler](face, request, *variables)
+        return await _handled(face, request, handler, variables)
+    if handler not in _FROZEN:
+        raise Unsupported("a snapshot holds entities as they were: they are read, and no more")
+    answer = await handler(snapshots.within(face, request, frozen), request, *variables)
+    named = (snapshots.HEADER, frozen.encode("latin-1"))
+    return replace(answer, headers=(*answer.headers, named))
 
 
 def _raw_path(scope: Scope) -> str:
