@@ -165,14 +165,20 @@ SPREAD: dict[Handler, Handler] = {
 
 async def mapped_entity(face: Face, request: Request, urn: str) -> Answer:
     """GET /entities/{id} with an entity map."""
-    spread = face.federation is not None and face.federation.registry.any
-    handler = reading.retrieve if spread else consumption.retrieve
-    return await mapping.retrieve_mapped(face, request, handler, urn)
+    return await mapping.retrieve_mapped(face, request, _reaching(face, consumption.retrieve), urn)
 
 
 async def mapped_evolution(face: Face, request: Request, urn: str) -> Answer:
     """GET /temporal/entities/{id} with an entity map."""
-    return await mapping.retrieve_mapped(face, request, evolution.retrieve, urn)
+    return await mapping.retrieve_mapped(face, request, _reaching(face, evolution.retrieve), urn)
+
+
+def _reaching(face: Face, handler: Handler) -> Handler:
+    """The handler that answers with sources too, where there are any."""
+    federation = face.federation
+    if federation is not None and federation.registry.any:
+        return SPREAD.get(handler, handler)
+    return handler
 
 
 #: what makes a tenant that is not there yet (5.5.10); a hosted @context is of a tenant as well
@@ -295,10 +301,7 @@ class NgsiLd:
 
 
 async def _handled(face: Face, request: Request, handler: Handler, variables: list[str]) -> Answer:
-    federation = face.federation
-    if federation is not None and federation.registry.any:
-        handler = SPREAD.get(handler, handler)
-    return await handler(face, request, *variables)
+    return await _reaching(face, handler)(face, request, *variables)
 
 
 async def _as_preferred(
