@@ -30,6 +30,7 @@ OUTCOMES_S = 5.0
 CLEANING_S = 600.0
 INDICATORS_S = 60.0
 EXPIRY_S = 0.25
+ROTATION_S = 2.0
 COMPACTION_S = 1800.0
 BACKUPS_S = 30.0  # looks whether one is due
 RETRY_S_MAX = 8.0
@@ -58,6 +59,7 @@ class Jobs:
         self._every(CLEANING_S, "logins", lambda: forget_logins(running))
         self._every(CLEANING_S, "used keys", lambda: note_used(running))
         self._every(CLEANING_S, "retention", running.people.erasing.expire)
+        self._every(ROTATION_S, "keys of persons", running.people.rotating.step)
         self._every(COMPACTION_S, "history", lambda: compact(running))
         self._every(INDICATORS_S, "indicators", lambda: measure_indicators(running))
         if running.config.backup_folder is not None:

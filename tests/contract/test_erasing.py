@@ -8,9 +8,22 @@ from tests.permits import READ, WRITE, permit
 
 from poorter.city.entity import Attribute, Entity
 from poorter.city.errors import Denied, NotFound
-from poorter.city.query import HistoryQuery, Query
+from poorter.city.query import Compare, EvolutionQuery, HistoryQuery, Query
+from poorter.city.query import Path as QueryPath
 from poorter.gate.permit import ANY_TYPE, TypeRule
-from poorter.store.contract import Change, Create, Erase, Observe, Prune, Put, Reading, Store
+from poorter.store.body import decode_attribute
+from poorter.store.contract import (
+    Change,
+    Create,
+    Erase,
+    Observe,
+    Prune,
+    Put,
+    Reading,
+    Reseal,
+    SetAttributes,
+    Store,
+)
 
 URN = "urn:ngsi-ld:Thing:canary"
 WORD = "canary-value-that-is-nowhere-else"
@@ -80,3 +93,54 @@ def test_what_lies_behind_a_wall_is_in_no_rule_but_its_own(store: Store) -> None
     assert all(event.urn != hidden.urn for event in store.events(READ, 0))
     seen = store.query(permit("read", {"~Person": TypeRule()}), Query(types=("~Person",)))
     assert [e.urn for e in seen.entities] == [hidden.urn]
+
+
+def test_sealed_anew_in_its_place_and_nobody_is_told(store: Store) -> None:
+    urn, rules = "urn:ngsi-ld:Person:~x", {"~Person": TypeRule()}
+    own, reading = permit("write", rules), permit("read", rules)
+    here = Attribute("a", "one", observed_at_us=5)
+    other = Attribute("a", "two", observed_at_us=5, dataset_id="urn:d:1")
+    undated, number = Attribute("b", "three"), Attribute("n", 4, observed_at_us=5)
+    mark = Attribute("~of", "whom")
+    entity = Entity(urn, ("~Person",), (here, other, undated, number, mark))
+    store.commit(own, Change((Create(entity),))).result(10)
+    for moment, value in ((9, "four"), (9, "four, corrected"), (3, "earlier")):
+        observed = Observe("~Person", (Reading(urn, "a", moment, value),))
+        store.commit(own, Change((observed,))).result(10)
+    store.commit(own, Change((SetAttributes(urn, (Attribute("b", "five"),)),))).result(10)
+    store.entity(reading, urn)  # kept in memory from here on
+    before, last = store.entity(reading, urn), store.sequence()
+    said = store.history(reading, HistoryQuery(urn, corrections=True))
+    evolved = store.evolution(reading, EvolutionQuery(urn))
+    asked: set[tuple[str, str | None, int | None, str]] = set()
+
+    def turn(name: str, dataset_id: str | None, observed_us: int | None, text: str) -> str:
+        asked.add((name, dataset_id, observed_us, text))
+        return text.upper()
+
+    with pytest.raises(Denied):
+        store.commit(WRITE, Change((Reseal(urn, turn),))).result(10)
+    done = store.commit(own, Change((Reseal(urn, turn), Reseal("urn:x:absent", turn)))).result(10)
+    assert done.results[0] > 0
+    assert done.results[1] == 0
+    assert ("a", "urn:d:1", 5, "two") in asked
+    assert ("a", None, 9, "four, corrected") in asked
+    assert not any(name == "~of" for name, *_ in asked)
+    after = store.entity(reading, urn)
+    assert (after.version, after.modified_at_us) == (before.version, before.modified_at_us)
+    texts = {(a.name, a.dataset_id): a.body for a in after.attributes}
+    for old in before.attributes:
+        value = decode_attribute(old.name, old.body).value
+        now = decode_attribute(old.name, texts[old.name, old.dataset_id]).value
+        changes = isinstance(value, str) and old.name != "~of"
+        assert now == (value.upper() if changes else value)
+    upper = [o.value.upper() if isinstance(o.value, str) else o.value for o in said]
+    assert [o.value for o in store.history(reading, HistoryQuery(urn, corrections=True))] == [
+        "whom" if value == "WHOM" else value for value in upper
+    ]
+    found = store.evolution(reading, EvolutionQuery(urn)).instances
+    assert len(found) == len(evolved.instances)
+    assert all(str(i.attribute.value).isupper() for i in found if i.attribute.name in ("a", "b"))
+    shouted = Query(types=("~Person",), condition=Compare(QueryPath("b"), "==", ("FIVE",)))
+    assert [e.urn for e in store.query(reading, shouted).entities] == [urn]
+    assert store.sequence() == last

@@ -137,7 +137,7 @@ def test_ids_that_were_guessed_bent_or_seen_elsewhere_lead_to_nothing(tmp_path: 
             care, research = c.apps["home-care"], c.apps["care-research"]
             urn = await care.make("Client", resident=FENNA, name="Fenna")
             (other,) = await research.ids("Client")
-            (row,) = c.running.people.erasing._rows_of(subject_in(c)("care"))
+            (row,) = c.running.people.erasing.rows_of(subject_in(c)("care"))
             dice = random.Random(1)
             letters = string.ascii_lowercase + "234567"
             head, tail = urn.rsplit(":", 1)

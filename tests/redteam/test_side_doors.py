@@ -72,7 +72,7 @@ async def prepare(folder: Path) -> Prepared:
         (shown["care-research"],) = await c.apps["care-research"].ids("Client")
         await c.running.people.consents.object(person(c), "care-research")
         subject = subject_in(c)("care")
-        (row,) = c.running.people.erasing._rows_of(subject)
+        (row,) = c.running.people.erasing.rows_of(subject)
         keys = await keys_of(c)
         backup = c.running.gate.permit("internal:backup", RUN, "read")
         c.running.store.backup(backup, str(folder / "backup"))

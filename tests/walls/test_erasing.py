@@ -92,7 +92,7 @@ def test_a_restored_backup_stays_erased(tmp_path: Path) -> None:
             assert names == ["Lotte"]
             own = again.gate.permit("internal:rights", RUN, "read")
             assert again.store.records(own, "consent", {"subject": subject}) == []
-            assert list(again.people.erasing._rows_of(subject)) == []
+            assert list(again.people.erasing.rows_of(subject)) == []
         finally:
             again.close()
 
@@ -115,13 +115,13 @@ def test_what_is_past_its_retention_is_absent_before_any_job_and_then_gone(tmp_p
             assert [value for value, _ in history.json()["pulse"]["values"]] == [62]
             assert await c.running.people.erasing.expire() == 0
             subject = subject_in(c)("care")
-            (row,) = c.running.people.erasing._rows_of(subject)
+            (row,) = c.running.people.erasing.rows_of(subject)
             assert [a.name for a in row.attributes if a.name[0] != "~"] == ["pulse"]
             clock.forward_s(60 * 86_400)
             assert (await care.get(f"{V1}/entities/{urn}")).status_code == 404
             assert await care.ids("Client") == []
             assert await c.running.people.erasing.expire() == 1
-            assert list(c.running.people.erasing._rows_of(subject)) == []
+            assert list(c.running.people.erasing.rows_of(subject)) == []
 
     asyncio.run(run())
 
@@ -140,10 +140,10 @@ def test_a_legal_hold_keeps_and_hides_until_it_is_over(tmp_path: Path) -> None:
             assert (await care.get(f"{V1}/entities/{urn}")).status_code == 404
             clock.forward_s(200 * 86_400)
             assert await erasing.expire() == 0
-            assert len(list(erasing._rows_of(subject))) == 1
+            assert len(list(erasing.rows_of(subject))) == 1
             done = await erasing.release(subject, "ada")
             assert done.rows == 1
-            assert list(erasing._rows_of(subject)) == []
+            assert list(erasing.rows_of(subject)) == []
             with pytest.raises(NotFound):
                 await erasing.release(subject, "ada")
 

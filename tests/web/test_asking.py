@@ -85,7 +85,7 @@ def test_asked_held_erased_and_told(tmp_path: Path, language: str) -> None:
                 assert c.running.people.requests.open() == []
                 gone = "Gewist op" if language == "nl" else "Erased on"
                 assert gone in (await fenna.get(mine)).text
-                assert list(c.running.people.erasing._rows_of(subject_in(c)("care"))) == []
+                assert list(c.running.people.erasing.rows_of(subject_in(c)("care"))) == []
                 assert (await care.get(f"{V1}/entities/{other}")).status_code == 200
 
     asyncio.run(run())

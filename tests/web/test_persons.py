@@ -55,12 +55,12 @@ def test_erase_hold_and_translate_take_two(tmp_path: Path, language: str) -> Non
                 await twice(kind="hold", number=FENNA, wall="care")
                 await twice(kind="erasure", number=FENNA, wall="care")
                 assert (await care.get(f"{V1}/entities/{urn}")).status_code == 404
-                assert list(c.running.people.erasing._rows_of(subject_in(c)("care")))
+                assert list(c.running.people.erasing.rows_of(subject_in(c)("care")))
                 done = await ada.post(
                     url, data={"csrf": csrf, "act": "release", "number": FENNA, "wall": "care"}
                 )
                 assert done.status_code == 200
-                assert list(c.running.people.erasing._rows_of(subject_in(c)("care"))) == []
+                assert list(c.running.people.erasing.rows_of(subject_in(c)("care"))) == []
                 for wrong in (
                     {"kind": "opening", "number": FENNA, "purpose": "home-care", "hours": "99"},
                     {"kind": "opening", "number": FENNA, "purpose": "open-data", "hours": "1"},

@@ -12,10 +12,10 @@ import secrets
 from collections.abc import Awaitable, Callable
 
 from poorter.city.clock import SystemClock
-from poorter.city.errors import Invalid
+from poorter.city.errors import Invalid, Unavailable
 from poorter.city.text import Text
 from poorter.city.time import DAY_US, format_us
-from poorter.config import read_config
+from poorter.config import Config, read_config
 from poorter.founding import add_systems
 from poorter.gate.lawful import INTERNAL, RELEASE
 from poorter.gate.policy import Grant, Processor, Vote
@@ -27,9 +27,13 @@ from poorter.offices.people import check_login
 from poorter.offices.record import officer_of, write
 from poorter.running import Running, open_city
 from poorter.store.contract import PutRecord
+from poorter.store.walls.vault import FILE as PERSONS_FILE
+from poorter.store.walls.vault import Vault
 
 #: who governs from the command line is whoever may run it on the city's machine
 BY = "command line"
+#: not a signing key, but the keys under which rows of persons are sealed
+PERSONS = "persons"
 
 
 def with_city(arguments: argparse.Namespace, work: Callable[[Running], Awaitable[None]]) -> int:
@@ -193,8 +197,11 @@ def revoke(arguments: argparse.Namespace) -> int:
 
 
 def rotate(arguments: argparse.Namespace) -> int:
-    """A new signing key; a new policy key signs the policy anew at once."""
+    """A new signing key; a new policy key signs the policy anew at once. Or other keys for all
+    persons, also while the city is served."""
     config = read_config(arguments.city)
+    if arguments.use == PERSONS:
+        return _rotate_persons(arguments, config)
     now_us = SystemClock().now_us()
     entry = rotate_key(config.paths_keys, arguments.use, config.ledger_origin, now_us)
     if arguments.use == "policy":
@@ -207,12 +214,38 @@ def rotate(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _rotate_persons(arguments: argparse.Namespace, config: Config) -> int:
+    """Mark them; who serves the city does the work, else it is done here."""
+    vault = Vault(config.paths_keys)
+    number = vault.begin_rotation()
+    vault.close()
+
+    async def work(running: Running) -> None:
+        while await running.people.rotating.step(settle_us=0):
+            pass
+        print("done: nothing is sealed under an old key any more")
+
+    print(f"{number} keys of persons are due to change")
+    print("make a new backup afterwards: an older one opens with the old keys only")
+    try:
+        return with_city(arguments, work)
+    except Unavailable as wrong:
+        if "in use by" not in wrong.detail:
+            raise
+        print("the city is being served: it does the work from now on (poorter keys)")
+        return 0
+
+
 def keys(arguments: argparse.Namespace) -> int:
     """The city's own keys, their days, and what is wrong with them."""
     config = read_config(arguments.city)
     for entry in read_ring(config.paths_keys):
         until = "in use" if entry.until_us is None else f"retired {format_us(entry.until_us)}"
         print(f"{entry.use}: since {format_us(entry.since_us)}, {until}")
+    if (config.paths_keys / PERSONS_FILE).exists():
+        vault = Vault(config.paths_keys)
+        print(f"persons: {vault.left()} keys are being changed")
+        vault.close()
     wrong = look_over(config.paths_keys)
     print("\n".join(wrong) or "all there, and private")
     return 1 if wrong else 0

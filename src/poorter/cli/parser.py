@@ -158,8 +158,9 @@ def _govern_verbs(verbs: Verbs) -> None:
     text = "Bring an older city up to this release; starting it does so too, this says what came."
     _verb(verbs, "upgrade", text, govern.upgrade)
     _verb(verbs, "keys", "The city's own keys, their days, and what is wrong.", govern.keys)
-    rotate = _verb(verbs, "rotate", "Replace a signing key by a new one.", govern.rotate)
-    rotate.add_argument("use", choices=list(USES), help="which of the keys")
+    text = "Replace a signing key by a new one, or the keys of all persons."
+    rotate = _verb(verbs, "rotate", text, govern.rotate)
+    rotate.add_argument("use", choices=[*USES, govern.PERSONS], help="which of the keys")
 
 
 def _loading_verbs(verbs: Verbs) -> None:

@@ -84,7 +84,7 @@ class Erasing:
     async def _erase(self, subject: str, wall: str, by: str) -> int:
         self._store.rows.vault.destroy(subject, self._clock.now_us())
         forget()
-        kept = list(self._rows_of(subject))
+        kept = list(self.rows_of(subject))
         ops: list[Op] = [Erase(row.urn) for row in kept]
         ops += [
             DeleteRecord(CONSENT, f"{subject}.{purpose}") for purpose in self._gate.policy.purposes
@@ -165,7 +165,7 @@ class Erasing:
         """Erase again what a restored backup brought back; how many rows."""
         again = 0
         for subject, erased_us in self._store.rows.vault.tombstones().items():
-            old = [row for row in self._rows_of(subject) if row.created_at_us <= erased_us]
+            old = [row for row in self.rows_of(subject) if row.created_at_us <= erased_us]
             if old:
                 await self._commit([Erase(row.urn) for row in old])
                 again += len(old)
@@ -202,7 +202,8 @@ class Erasing:
 
     # -- parts -------------------------------------------------------------------------------
 
-    def _rows_of(self, subject: str) -> Iterator[StoredEntity]:
+    def rows_of(self, subject: str) -> Iterator[StoredEntity]:
+        """The rows of a person, as they are kept."""
         types = tuple(SEALED + name for name in retentions(self._gate.policy))
         if types:
             about = Compare(Path(ABOUT), "==", (subject,))

@@ -17,6 +17,7 @@ from poorter.rights.guardians import Guardians
 from poorter.rights.opening import NoticeName, Openings
 from poorter.rights.releases import Releases
 from poorter.rights.requests import Requests
+from poorter.rights.rotating import Rotating
 from poorter.store.recording import Recorder
 from poorter.store.walls.store import WalledStore
 
@@ -31,6 +32,7 @@ class People:
     openings: Openings
     releases: Releases
     requests: Requests
+    rotating: Rotating
 
     def load(self) -> None:
         """Take what stands from the store."""
@@ -60,15 +62,17 @@ def make_people(
         return hmac.digest(secret, f"{purpose}\0{subject}".encode(), "sha256").hex()[:32]
 
     clock = store.clock
+    erasing = Erasing(store, gate, clock)
     people = People(
         Consents(
             store, gate, store.rows.rights, clock, load_key(keys, "policy"), city_id, principal
         ),
         Guardians(store, gate, clock, Persons(keys), read_secret(keys / "pepper")),
-        Erasing(store, gate, clock),
+        erasing,
         Openings(store, gate, clock, notice_name),
         Releases(store, gate, clock, recorder, load_key(keys, "policy")),
         Requests(store, gate, clock),
+        Rotating(store, gate, clock, erasing),
     )
     if gate.allows(OWN, RUN, "read"):
         people.load()

@@ -233,6 +233,20 @@ class Prune:
     before_us: int
 
 
+#: (attribute, datasetId, moment or None, text that is kept) to the text to keep
+Turn = Callable[[str, str | None, int | None, str], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Reseal:
+    """Each text value of one entity, in state and history, becomes what `turn` makes of it, in its
+    place: neither its version nor its times change, and there is no event. The result: how many.
+    Nothing happens when it is absent."""
+
+    urn: str
+    turn: Turn
+
+
 class Upkeep:
     """A store's own work on what it keeps, in a transaction; nobody outside a store makes one."""
 
@@ -248,6 +262,7 @@ Op = (
     | DeleteAttribute
     | Erase
     | Prune
+    | Reseal
     | Observe
     | EvolutionOp
     | PutRecord

@@ -30,6 +30,7 @@ from poorter.store.tables.instances import Instances
 from poorter.store.tables.manifest import Files
 from poorter.store.tables.port import Connection
 from poorter.store.tables.readings import Readings
+from poorter.store.tables.resealing import Resealing
 from poorter.store.tables.rows import Rows
 from poorter.store.tables.spots import Spots
 from poorter.store.tables.taking import TakeIn, Taking
@@ -73,6 +74,7 @@ class Applier:
             c.DeleteAttribute: self.entities.delete_attribute,
             c.Erase: self.erasing.erase,
             c.Prune: self.erasing.prune,
+            c.Reseal: Resealing(connection, self.flush, self.rows.changed_in_place).reseal,
             c.Observe: self.readings.observe,
             AddInstances: self.instances.add,
             ReplaceInstance: self.instances.replace,

@@ -114,6 +114,10 @@ class Rows:
         """What became of them, for whoever keeps some; None when that is not known."""
         return self._written
 
+    def changed_in_place(self, urn: str) -> None:
+        """Its rows stay where they are, and say something else; no event tells of it."""
+        self._written = {**(self._written or {}), urn: None}
+
     def flush(self) -> None:
         """Write what is pending."""
         if self._dirty:

@@ -27,12 +27,12 @@ _encode = msgspec.json.Encoder().encode
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """What of one person's row exists for one permit, and the key to it."""
+    """What of one person's row exists for one permit, and the keys that may open it."""
 
     rule: TypeRule
     wall: Wall
     subject: str
-    key: bytes
+    keys: tuple[bytes, ...]
     named: frozenset[str] | None
     without: frozenset[str]
 
@@ -75,10 +75,10 @@ class Rows:
             return None
         now_us = self._clock.now_us()
         allowed = self.rights.covered(subject, permit.purpose, rule.behind.basis, now_us)
-        key = self.vault.key(subject) if allowed is not None else None
-        if allowed is None or key is None:
+        keys = self.vault.keys(subject) if allowed is not None else ()
+        if allowed is None or not keys:
             return None
-        return Reach(rule, rule.behind, subject, key, *allowed)
+        return Reach(rule, rule.behind, subject, keys, *allowed)
 
     def open(self, permit: Permit, sealed: StoredEntity) -> StoredEntity | None:
         """The row as it exists for the permit, under the purpose's id; None when it does not."""
@@ -117,7 +117,7 @@ class Rows:
         if not reach.covers(kept.name) or not isinstance(kept.value, str):
             return None
         place = place_of(urn, kept.name, kept.dataset_id, kept.observed_at_us)
-        found = unseal(reach.key, place, kept.value)
+        found = unseal(reach.keys, place, kept.value)
         if found is None or not self._collected(reach, found[0], kept.received_at_us):
             return None
         body = self._outward(permit, reach, found[1])
@@ -131,7 +131,7 @@ class Rows:
         if not reach.covers(sealed.name) or not isinstance(sealed.value, str):
             return None
         place = place_of(urn, sealed.name, sealed.dataset_id, sealed.observed_at_us)
-        found = unseal(reach.key, place, sealed.value)
+        found = unseal(reach.keys, place, sealed.value)
         changed_us = sealed.modified_at_us or 0
         if found is None or not self._collected(reach, found[0], changed_us):
             return None
@@ -151,7 +151,7 @@ class Rows:
         moment = outer.get("observedAt")
         observed_us = None if moment is None else parse_us(moment)
         place = place_of(urn, kept.name, kept.dataset_id, observed_us)
-        found = unseal(reach.key, place, str(outer.get("value")))
+        found = unseal(reach.keys, place, str(outer.get("value")))
         if found is None or not self._collected(reach, found[0], kept.modified_at_us):
             return None
         if not self._kept(reach.rule, kept.modified_at_us if observed_us is None else observed_us):

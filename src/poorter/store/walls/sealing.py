@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import hmac
+from collections.abc import Sequence
 from functools import lru_cache
 
 from cryptography.exceptions import InvalidTag
@@ -43,14 +44,28 @@ def seal(key: bytes, place: bytes, purpose: str, body: bytes) -> str:
     return VERSION + base64.b64encode(nonce + sealed).decode()
 
 
-def unseal(key: bytes, place: bytes, text: str) -> tuple[str, bytes] | None:
-    """(purpose that it was collected for, body); None for what was not sealed so, or to here."""
+def unseal(keys: Sequence[bytes], place: bytes, text: str) -> tuple[str, bytes] | None:
+    """(purpose that it was collected for, body), by the first key that fits; None for what was not
+    sealed so, or to here."""
+    for key in keys:
+        plain = _opened(key, place, text)
+        if plain is not None:
+            purpose, _, body = plain.partition(b"\0")
+            return purpose.decode(), body
+    return None
+
+
+def sealed_anew(keys: Sequence[bytes], place: bytes, text: str) -> str:
+    """The same under the first of the keys; what opens with none of them stays as it is."""
+    found = None if _opened(keys[0], place, text) is not None else unseal(keys[1:], place, text)
+    return text if found is None else seal(keys[0], place, *found)
+
+
+def _opened(key: bytes, place: bytes, text: str) -> bytes | None:
     if text[:1] != VERSION:
         return None
     try:
         raw = base64.b64decode(text[1:], validate=True)
-        plain = _cipher(key).decrypt(raw[:NONCE_BYTES], raw[NONCE_BYTES:], place)
+        return _cipher(key).decrypt(raw[:NONCE_BYTES], raw[NONCE_BYTES:], place)
     except (InvalidTag, ValueError):
         return None
-    purpose, _, body = plain.partition(b"\0")
-    return purpose.decode(), body

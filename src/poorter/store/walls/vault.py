@@ -22,6 +22,10 @@ _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS key (subject TEXT PRIMARY KEY, secret BLOB NOT NULL) WITHOUT ROWID;"
     "CREATE TABLE IF NOT EXISTS tombstone (subject TEXT PRIMARY KEY, erased_us INTEGER NOT NULL)"
     " WITHOUT ROWID;"
+    # a key that was: what it sealed is being sealed anew. `due`: those whose turn it is to change
+    "CREATE TABLE IF NOT EXISTS former (subject TEXT PRIMARY KEY, secret BLOB NOT NULL,"
+    " since_us INTEGER NOT NULL) WITHOUT ROWID;"
+    "CREATE TABLE IF NOT EXISTS due (subject TEXT PRIMARY KEY) WITHOUT ROWID;"
 )
 
 
@@ -41,6 +45,8 @@ class Vault:
             for pragma in ("journal_mode = DELETE", "synchronous = EXTRA", "secure_delete = ON"):
                 list(self._connection.execute(f"PRAGMA {pragma}"))
             list(self._connection.execute(_SCHEMA))
+            rows = self._connection.execute("SELECT subject, secret FROM former")
+            self._former = {str(subject): bytes(secret) for subject, secret in rows}
         except apsw.Error as wrong:
             raise Unavailable(
                 f"the keys of persons can't be read: {type(wrong).__name__}"
@@ -60,6 +66,14 @@ class Vault:
                     self._known = dict(self._pending)
                 known = self._known[subject] = bytes(rows[0][0])
         return known
+
+    def keys(self, subject: str) -> tuple[bytes, ...]:
+        """The keys by which something of a person may be sealed, the one in use first."""
+        key = self.key(subject)
+        if key is None:
+            return ()
+        former = self._former.get(subject) if self._former else None
+        return (key,) if former is None else (key, former)
 
     def made(self, subject: str) -> bytes:
         """The key of a person, made if need be. It counts once `flush` has returned: nothing is
@@ -89,7 +103,9 @@ class Vault:
     def destroy(self, subject: str, now_us: int) -> None:
         """No key any more, and a tombstone in its place, in one transaction."""
         with self._lock, self._connection:
-            list(self._connection.execute("DELETE FROM key WHERE subject = ?", (subject,)))
+            for table in ("key", "former", "due"):
+                gone = f"DELETE FROM {table} WHERE subject = ?"  # noqa: S608 - names of our own
+                list(self._connection.execute(gone, (subject,)))
             list(
                 self._connection.execute(
                     "INSERT INTO tombstone VALUES (?1, ?2) ON CONFLICT (subject) "
@@ -99,6 +115,76 @@ class Vault:
             )
             self._known.pop(subject, None)
             self._pending.pop(subject, None)
+            self._former.pop(subject, None)
+
+    # -- other keys --------------------------------------------------------------------------
+
+    def begin_rotation(self) -> int:
+        """Everybody's key is due to change; how many. Nothing changes yet."""
+        with self._lock, self._connection:
+            list(self._connection.execute("INSERT OR IGNORE INTO due SELECT subject FROM key"))
+            ((number,),) = self._connection.execute("SELECT count(*) FROM due")
+        return int(number)
+
+    def due(self, limit: int) -> list[str]:
+        """Some of those whose key is to change; whoever has two keys still waits."""
+        with self._lock:
+            rows = list(
+                self._connection.execute(
+                    "SELECT subject FROM due WHERE subject NOT IN (SELECT subject FROM former) "
+                    "ORDER BY 1 LIMIT ?",
+                    (limit,),
+                )
+            )
+        return [str(subject) for (subject,) in rows]
+
+    def left(self) -> int:
+        """How many persons have a key that is due, or one that was beside the one in use."""
+        with self._lock:
+            ((number,),) = self._connection.execute(
+                "SELECT (SELECT count(*) FROM due) + (SELECT count(*) FROM former)"
+            )
+        return int(number)
+
+    def change(self, subject: str, now_us: int) -> None:
+        """A new key from now on; the old one still opens what it sealed, until `settle`."""
+        anew = os.urandom(KEY_BYTES)
+        with self._lock:
+            with self._connection:
+                for sql, values in (
+                    (
+                        "INSERT OR IGNORE INTO former SELECT subject, secret, ? FROM key "
+                        "WHERE subject = ?",
+                        (now_us, subject),
+                    ),
+                    ("UPDATE key SET secret = ? WHERE subject = ?", (anew, subject)),
+                    ("DELETE FROM due WHERE subject = ?", (subject,)),
+                ):
+                    list(self._connection.execute(sql, values))
+                rows = self._connection.execute(
+                    "SELECT secret FROM former WHERE subject = ?", (subject,)
+                )
+                former = [bytes(secret) for (secret,) in rows]
+            if former:
+                self._former[subject] = former[0]
+            self._known.pop(subject, None)
+
+    def former(self, before_us: int, limit: int) -> list[str]:
+        """Some of those with two keys since before a moment."""
+        with self._lock:
+            rows = list(
+                self._connection.execute(
+                    "SELECT subject FROM former WHERE since_us < ? ORDER BY 1 LIMIT ?",
+                    (before_us, limit),
+                )
+            )
+        return [str(subject) for (subject,) in rows]
+
+    def settle(self, subject: str) -> None:
+        """The old key is gone: nothing is sealed with it any more."""
+        with self._lock, self._connection:
+            list(self._connection.execute("DELETE FROM former WHERE subject = ?", (subject,)))
+            self._former.pop(subject, None)
 
     def tombstones(self) -> dict[str, int]:
         """Who was erased, and when."""
