@@ -181,13 +181,13 @@ def test_the_evolution_of_a_person_passes_the_same_gate(tmp_path: Path) -> None:
             body = {
                 "id": urn,
                 "type": "Client",
-                "pulse": [{**pulse[0], "unitCode": "BPM"}, *pulse[1:]],
+                "pulse": [{**pulse[0], "unitCode": "BPM-CANARY"}, *pulse[1:]],
             }
             made = await care.post(url, body)
             assert made.status_code == 204, made.text
             got = (await care.get(f"{url}/{urn}")).json()
             assert [one["value"] for one in got["pulse"]] == [60, 61, 62]
-            assert got["pulse"][0]["unitCode"] == "BPM"
+            assert got["pulse"][0]["unitCode"] == "BPM-CANARY"
             assert (got["id"], set(got)) == (urn, {"id", "type", "pulse", "name"})
             window = "timerel=after&timeAt=2025-12-30T00:00:00Z"
             found = await care.get(f"{url}?type=Client&{window}&q=pulse>61&count=true")
@@ -201,7 +201,7 @@ def test_the_evolution_of_a_person_passes_the_same_gate(tmp_path: Path) -> None:
             assert gone.status_code == 204
             left = (await care.get(f"{url}/{urn}?attrs=pulse")).json()["pulse"]
             assert [one["value"] for one in left] == [60, 62]
-            assert kept(tmp_path, "BPM") == []
+            assert kept(tmp_path, "BPM-CANARY") == []
             other = c.apps["debt-help"]
             assert (await other.get(f"{url}/{urn}")).status_code == 404
             assert (await other.post(url, body)).status_code in (403, 404)
