@@ -5,6 +5,7 @@ import random
 from pathlib import Path
 
 import pytest
+from tests.contract.conftest import Opens
 from tests.permits import READ, WRITE
 
 from poorter.city.clock import ManualClock
@@ -13,7 +14,6 @@ from poorter.city.errors import CityError, NotFound
 from poorter.city.query import Compare, HistoryQuery, Query
 from poorter.city.query import Path as ValuePath
 from poorter.store import contract as c
-from poorter.store.sqlite import open_store
 
 URNS = [f"urn:ngsi-ld:Thing:{number}" for number in range(5)]
 TYPES = (("Thing",), ("Thing", "Lamp"), ("Lamp",))
@@ -82,10 +82,10 @@ def state(store: c.Store) -> list[object]:
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_together_or_one_by_one_is_the_same(seed: int, tmp_path: Path) -> None:
+def test_together_or_one_by_one_is_the_same(seed: int, opens: Opens, tmp_path: Path) -> None:
     dice = random.Random(seed)
     clock = ManualClock()
-    apart = open_store(tmp_path / "apart", clock)
+    apart = opens(tmp_path / "apart", clock)
     good: list[tuple[c.Op, object]] = []
     try:
         for _ in range(150):
@@ -98,7 +98,7 @@ def test_together_or_one_by_one_is_the_same(seed: int, tmp_path: Path) -> None:
     finally:
         apart.close()
     assert len(good) > 50
-    together = open_store(tmp_path / "together", clock)
+    together = opens(tmp_path / "together", clock)
     try:
         done = 0
         while done < len(good):
@@ -111,7 +111,7 @@ def test_together_or_one_by_one_is_the_same(seed: int, tmp_path: Path) -> None:
                 together.commit(WRITE, c.Change((*change.ops, c.Delete("urn:x:none")))).result(10)
             if dice.random() < 0.3:
                 together.close()
-                together = open_store(tmp_path / "together", clock)
+                together = opens(tmp_path / "together", clock)
         assert state(together) == wanted
     finally:
         together.close()

@@ -8,6 +8,7 @@ from pathlib import Path as File
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.contract.conftest import Opens
 from tests.permits import READ, WRITE, permit
 
 from poorter.city.clock import ManualClock
@@ -17,7 +18,6 @@ from poorter.city.query import And, Compare, Condition, Exists, Geo, Or, Path, Q
 from poorter.gate.permit import TypeRule
 from poorter.store.contract import Change, Create, Store
 from poorter.store.geometry import related
-from poorter.store.sqlite import open_store
 
 
 def city(seed: int, size: int = 120) -> list[Entity]:
@@ -38,9 +38,11 @@ def city(seed: int, size: int = 120) -> list[Entity]:
 
 
 @pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Store, list[Entity]]]:
+def filled(
+    opens: Opens, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Store, list[Entity]]]:
     folder: File = tmp_path_factory.mktemp("queries")
-    store = open_store(folder, ManualClock())
+    store = opens(folder, ManualClock())
     entities = city(7)
     store.commit(WRITE, Change(tuple(map(Create, entities)))).result(30)
     yield store, entities

@@ -32,9 +32,9 @@ from poorter.identity.mark import VersionMark
 from poorter.ledger.checkpoint import Checkpoint, verify_checkpoint
 from poorter.ledger.verify import verify_ledger
 from poorter.running import LEDGER_FOLDER, open_city
+from poorter.store.lock import lock_directory
 from poorter.store.sqlite import open_store
 from poorter.store.sqlite.connect import FILE as STORE_FILE
-from poorter.store.sqlite.connect import lock_directory
 
 
 @dataclass(frozen=True, slots=True)

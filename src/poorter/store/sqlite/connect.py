@@ -1,15 +1,12 @@
 # SPDX-License-Identifier: EUPL-1.2
-"""Connections: how SQLite is set up, the schema brought forward, and one process kept in charge."""
+"""Connections: how SQLite is set up, and the schema brought forward."""
 
 from __future__ import annotations
 
-import fcntl
-import os
 import re
 from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
-from typing import IO
 
 import apsw
 
@@ -78,23 +75,6 @@ def migrate(connection: Connection) -> None:
         with connection:
             list(connection.execute(script))
             list(connection.execute(f"PRAGMA user_version = {number}"))
-
-
-def lock_directory(directory: Path) -> IO[str]:
-    """One process a city. Raises Unavailable naming the process that has it."""
-    directory.mkdir(parents=True, exist_ok=True)
-    file = (directory / "lock").open("a+", encoding="ascii")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.seek(0)
-        owner = file.read().strip() or "unknown"
-        file.close()
-        raise Unavailable(f"{directory} is in use by process {owner}") from None
-    file.truncate(0)
-    file.write(str(os.getpid()))
-    file.flush()
-    return file
 
 
 def _regexp(*values: apsw.SQLiteValue) -> bool:

@@ -29,8 +29,9 @@ _ADD_WORDS = (
 _CORRECT_WORDS = (
     "INSERT INTO history SELECT ?1, ?2, coalesce(max(sequence) + 1, 0), ?4, ?5, ?6 "
     "FROM history WHERE attribute = ?1 AND observed_us = ?2 "
-    "HAVING (SELECT value FROM history WHERE attribute = ?1 AND observed_us = ?2 "
-    "ORDER BY sequence DESC LIMIT 1) IS DISTINCT FROM ?6"
+    "HAVING NOT EXISTS (SELECT 1 FROM (SELECT value FROM history WHERE attribute = ?1 "
+    "AND observed_us = ?2 ORDER BY sequence DESC LIMIT 1) last "
+    "WHERE last.value = ?6 AND typeof(last.value) = typeof(?6))"
 )
 
 
@@ -47,7 +48,7 @@ def _describe(wrong: Exception) -> str:
 
 
 DIALECT = Dialect(
-    then="CROSS JOIN",
+    then="CROSS JOIN {0} {1} ON {2}",
     texts="json_each({0}) {1}",
     numbers="json_each({0}) {1}",
     pairs="json_each({0}) {1}",
@@ -55,22 +56,23 @@ DIALECT = Dialect(
     greatest="max",
     target="{}",
     indexed="INDEXED BY {}",
-    apart="+",
+    apart="+{0}",
+    fence="",
     regexp=True,
     number="h.value",
     is_number="typeof(h.value) IN ('integer', 'real')",
     newest_lines="SELECT subject, max(seq), leaf FROM line WHERE {} GROUP BY subject",
     kind_of_body="json_extract(CAST(a.body AS TEXT), '$.type')",
-    put_place="INSERT OR REPLACE INTO place VALUES (?, ?, ?, ?, ?)",
-    in_box="SELECT 1 FROM place WHERE east >= ? AND west <= ? AND north >= ? AND south <= ?",
+    put_place="INSERT OR REPLACE INTO place (id, west, south, east, north) VALUES (?, ?, ?, ?, ?)",
+    in_box="SELECT 1 FROM place WHERE east >= ? AND north >= ? AND west <= ? AND south <= ?",
     placed=(
         "SELECT a.entity AS entity, a.body AS body FROM place p CROSS JOIN attribute a "
-        "ON a.id = p.id WHERE p.east >= ? AND p.west <= ? AND p.north >= ? AND p.south <= ? "
+        "ON a.id = p.id WHERE p.east >= ? AND p.north >= ? AND p.west <= ? AND p.south <= ? "
         "AND a.name = ? AND a.live"
     ),
     near=(
         "EXISTS (SELECT 1 FROM attribute g CROSS JOIN place p ON p.id = g.id WHERE p.east >= ? "
-        "AND p.west <= ? AND p.north >= ? AND p.south <= ? AND g.name = ? AND g.live "
+        "AND p.north >= ? AND p.west <= ? AND p.south <= ? AND g.name = ? AND g.live "
         "AND g.entity = e.id)"
     ),
     history_bytes=(

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from poorter.city.clock import Clock
 from poorter.gate.permit import Permit
-from poorter.store.sqlite.connect import FILE, connect, lock_directory, migrate, shut
+from poorter.store.lock import lock_directory
+from poorter.store.sqlite.connect import FILE, connect, migrate, shut
 from poorter.store.sqlite.dialect import Connection
 from poorter.store.tables.manifest import FOLDER, names
 from poorter.store.tables.store import TableStore

@@ -72,40 +72,41 @@ def _one(condition: Exists | Compare, known: Known, dialect: Dialect) -> Term:
     if plain and known.indexed and isinstance(condition, Compare):
         test = _test(condition)
         if test is not None:
-            index, sql, values = test
+            index, column, sql, values = test
             return Term(
                 # kept to the entity's own attributes: the value index would be walked anew for
                 # each candidate
                 "EXISTS (SELECT 1 FROM attribute WHERE entity = e.id AND name = ? "
-                f"AND {dialect.apart}{sql} AND live)",
+                f"AND {dialect.apart.format(column)} {sql} AND live{dialect.fence})",
                 (known.number, *values),
                 # the index of texts holds objects of relationships too, which have no order
                 known.covered and (index == "attribute_num" or condition.op == "=="),
                 f"SELECT entity FROM attribute {dialect.indexed.format(index)} WHERE name = ? "
-                f"AND {sql} AND live",
+                f"AND {column} {sql} AND live",
                 _between(known.number, condition) if index == "attribute_num" else None,
             )
     return Term(
-        "EXISTS (SELECT 1 FROM attribute WHERE entity = e.id AND name = ? AND live)",
+        "EXISTS (SELECT 1 FROM attribute WHERE entity = e.id AND name = ? "
+        f"AND live{dialect.fence})",
         (known.number,),
         known.covered and plain and isinstance(condition, Exists),
     )
 
 
-def _test(condition: Compare) -> tuple[str, str, tuple[Any, ...]] | None:
-    """(index, SQL, values) when a value index answers it, else None."""
+def _test(condition: Compare) -> tuple[str, str, str, tuple[Any, ...]] | None:
+    """(index, column, what is asked of it, values) when a value index answers it, else None."""
     if len(condition.values) != 1 or condition.op not in ("==", ">", ">=", "<", "<="):
         return None
     value = condition.values[0]
     if isinstance(value, Range) and condition.op == "==" and _number(value.low):
         if _number(value.high):
-            return "attribute_num", "num BETWEEN ? AND ?", (float(value.low), float(value.high))
+            return "attribute_num", "num", "BETWEEN ? AND ?", (float(value.low), float(value.high))
         return None
     sign = "=" if condition.op == "==" else condition.op
     if _number(value):
-        return "attribute_num", f"num {sign} ?", (float(value),)
+        return "attribute_num", "num", f"{sign} ?", (float(value),)
     if isinstance(value, str):
-        return "attribute_txt", f"txt {sign} ?", (value,)
+        return "attribute_txt", "txt", f"{sign} ?", (value,)
     return None
 
 

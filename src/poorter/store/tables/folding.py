@@ -88,7 +88,7 @@ class Folding:
             "WITH allowed AS MATERIALIZED (SELECT value ->> 0 AS types, "
             f"CAST(value ->> 1 AS BIGINT) AS name FROM {dialect.pairs.format('?1', 'j')}) "
             f"SELECT {_HOUR}, count(*) FROM entity e JOIN attribute a ON a.entity = e.id "
-            f"{dialect.then} history h ON h.attribute = a.id AND h.observed_us < ?2 "
+            f"{dialect.then.format('history', 'h', 'h.attribute = a.id AND h.observed_us < ?2')} "
             "WHERE h.received_us <= ?3 "
             "AND (e.types, a.name) IN (SELECT types, name FROM allowed) GROUP BY 1",
             (_json(job.allowed), job.until_us, job.received_us),
@@ -168,10 +168,10 @@ class Folding:
     def _waiting(self, job: Fold, ids: Ints) -> Rows:
         window = job.window
         dialect = self._connection.dialect
+        span = "h.attribute = e.value AND h.observed_us >= ?2 AND h.observed_us < ?3"
         rows = self._connection.words(
             "SELECT h.attribute, h.observed_us, h.sequence, h.received_us, h.quality, h.value "
-            f"FROM {dialect.numbers.format('?1', 'e')} {dialect.then} history h "
-            "ON h.attribute = e.value AND h.observed_us >= ?2 AND h.observed_us < ?3 "
+            f"FROM {dialect.numbers.format('?1', 'e')} {dialect.then.format('history', 'h', span)} "
             "WHERE h.received_us <= ?4",
             (dialect.many(ids.tolist()), window.from_us, window.until_us, job.received_us),
         )

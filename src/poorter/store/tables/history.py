@@ -40,9 +40,10 @@ _decode = msgspec.json.Decoder().decode
 _moment = itemgetter(1)
 _word = itemgetter(1, 2)
 _ROWS = "SELECT h.attribute, h.observed_us, h.sequence, h.received_us, h.quality, h.value "
+_SPAN = "h.attribute = e.value AND h.observed_us >= {} AND h.observed_us < {}"
 _LATEST = (
     " AND NOT EXISTS (SELECT 1 FROM history later WHERE later.attribute = h.attribute "
-    "AND later.observed_us = h.observed_us AND later.sequence > h.sequence)"
+    "AND later.observed_us = h.observed_us AND later.sequence > h.sequence{})"
 )
 
 
@@ -139,8 +140,8 @@ def sums_between(
         from poorter.store.history.scan import sums_in
 
         found = connection.words(
-            f"{_ROWS}FROM {dialect.numbers.format('?', 'e')} {dialect.then} history h "
-            "ON h.attribute = e.value AND h.observed_us >= ? AND h.observed_us < ?",
+            f"{_ROWS}FROM {dialect.numbers.format('?', 'e')} "
+            f"{dialect.then.format('history', 'h', _SPAN.format('?', '?'))}",
             (ids, from_us, until_us),
         )
         late = make_rows(list(found))
@@ -171,9 +172,10 @@ def _recent(connection: Connection, ids: Any, from_us: int, until_us: int, width
         connection.execute(
             "SELECT h.attribute, (h.observed_us - ((h.observed_us % ?2) + ?2) % ?2) / ?2 AS start,"
             f" count(*), sum({number}), min({number}), max({number}) "
-            f"FROM {dialect.numbers.format('?1', 'e')} {dialect.then} history h "
-            "ON h.attribute = e.value AND h.observed_us >= ?3 AND h.observed_us < ?4 "
-            f"WHERE h.quality < 3 AND {dialect.is_number}{_LATEST} GROUP BY 1, 2",
+            f"FROM {dialect.numbers.format('?1', 'e')} "
+            f"{dialect.then.format('history', 'h', _SPAN.format('?3', '?4'))} "
+            f"WHERE h.quality < 3 AND {dialect.is_number}{_LATEST.format(dialect.fence)} "
+            "GROUP BY 1, 2",
             (ids, width_us, from_us, until_us),
         )
     )

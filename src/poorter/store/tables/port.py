@@ -20,10 +20,12 @@ from poorter.store.history.rows import Row
 class Dialect:
     """Pieces of SQL. Those with {} are filled in by `format`.
 
-    `then`: a join in the order that is written. `texts`, `numbers`: a list that is bound, as a
-    table {1} with the column `value`, of the parameter {0}; bind what `many` makes of it. `pairs`:
-    the same of a JSON list of lists. `target`: the columns {} of a key, for ON CONFLICT.
-    `indexed`: a hint to walk the index {}. `apart`: before a column, no index is used for it.
+    `then`: the table {0} as {1}, joined in the order that is written and found by {2} alone.
+    `texts`, `numbers`: a list that is bound as the parameter {0}, as a table {1} with the column
+    `value`; bind what `many` makes of it. `pairs`: the same of a JSON list of lists. `target`: the
+    columns {} of a key, for ON CONFLICT.
+    `indexed`: a hint to walk the index {}. `apart`: the column {0}, but no index is used for it.
+    `fence`: ends a select that is looked into row by row, rather than joined with what is around.
     `regexp`: whether the SQL function regexp(pattern, text) is there and as Python has it.
     """
 
@@ -36,6 +38,7 @@ class Dialect:
     target: str
     indexed: str
     apart: str
+    fence: str
     regexp: bool
     #: the number in a row `h` of history, and whether there is one
     number: str
@@ -44,8 +47,8 @@ class Dialect:
     newest_lines: str
     #: "Property" ... of the attribute `a`
     kind_of_body: str
-    #: boxes of places: put one (row, west, east, south, north), what lies in a box (west, east,
-    #: south, north), what of one attribute name does (and the number of the name), whether any of
+    #: boxes of places: put one (row, west, south, east, north), what lies in a box (west, south,
+    #: east, north), what of one attribute name does (and the number of the name), whether any of
     #: the entity `e` does
     put_place: str
     in_box: str

@@ -8,7 +8,7 @@ stopped at a few thousand costs less than one wrong plan.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from heapq import merge
 from itertools import islice
@@ -40,6 +40,7 @@ _PART_MAX = 512
 DENSE = 300  # from so many in a box on, cells answer it in the order of ids
 SELECTIVE = 1000  # up to so many, what q finds is looked at instead
 SECONDS_MAX = 10.0
+PART = 200  # candidates that are read at once to count them
 _decode = msgspec.json.Decoder().decode
 _IN_CELL = "SELECT 1 FROM cell WHERE cell = ?"
 _COLUMNS = "e.urn, e.id, e.types, e.scopes, e.version, e.created_us, e.modified_us, e.expires_us"
@@ -117,7 +118,7 @@ class _Search:
             self._terms = [replace(term, exact=False) for term in self._terms]
             self._terms.append(Term(LASTS.format("e"), (self._now_us,), exact=query.geo is None))
         if query.type_sets:
-            self._terms.append(_of_types(query.type_sets))
+            self._terms.append(_of_types(query.type_sets, self._dialect.fence))
         if query.id_pattern is not None:
             self._terms.append(self._like("e.urn", (query.id_pattern,)))
         if query.selectors:
@@ -139,20 +140,32 @@ class _Search:
 
     def rows(self, after: str, wanted: int) -> Iterator[tuple[Any, ...]]:
         """Rows of matches by ascending id, from `after` on."""
+        candidates = self._judged(self._candidates(after, wanted))
         last = None
-        for row in self._candidates(after, wanted):
+        # several at a time: those that a closer look decides about are read in one go
+        while part := list(islice(candidates, wanted or PART)):
+            read = self._read([row for row, sure in part if not sure])
+            for row, sure in part:
+                # an entity with several places is given once
+                if row[0] != last and (sure or self._meets(read[row[1]])):
+                    last = row[0]
+                    yield row
+
+    def _judged(self, rows: Iterator[Any]) -> Iterator[tuple[tuple[Any, ...], bool]]:
+        """Candidates that may match, and whether that is sure already."""
+        for row in rows:
             if time.monotonic() > self._deadline:
                 raise TooLarge(
                     f"the query takes over {SECONDS_MAX:g} s: narrow it by type or place"
                 )
+            types = tuple(row[2].split(" "))
             placed = row[-1] is not None and self._placed(row)
-            if row[-1] is not None and (not placed or row[0] == last):
-                continue  # outside, or an entity with several places that was given already
-            if self._permit.rule_of(tuple(row[2].split(" "))) is None:
+            if (row[-1] is not None and not placed) or self._permit.rule_of(types) is None:
                 continue
-            if self._exact or (placed and self._terms_exact) or self._meets(row[:-1]):
-                last = row[0]
-                yield row[:-1]
+            sure = self._exact or (placed and self._terms_exact)
+            # what the engine's own patterns can't say is looked at here
+            if sure or self._dialect.regexp or named(self._query, row[0], types, row[3]):
+                yield row[:-1], sure
 
     def _candidates(self, after: str, wanted: int) -> Iterator[tuple[Any, ...]]:
         spotted = self._spotted(after, wanted)
@@ -160,7 +173,9 @@ class _Search:
             return spotted
         sql, values = self._sql(_COLUMNS, after)
         if self._exact:
-            sql, values = f"{sql} LIMIT ?", (*values, wanted)
+            rows: Iterator[tuple[Any, ...]]
+            rows = self._connection.execute(f"{sql} LIMIT ?", (*values, wanted))
+            return rows
         return self._connection.stream(sql, values)
 
     def _spotted(self, after: str, wanted: int) -> Iterator[tuple[Any, ...]] | None:
@@ -199,7 +214,8 @@ class _Search:
         """Entities that these rows of `attribute` are places of, by ascending id."""
         sql = (
             f"SELECT {_COLUMNS}, a.body FROM {self._dialect.numbers.format('?', 'j')} "
-            f"{self._then} attribute a ON a.id = j.value {self._then} entity e ON e.id = a.entity "
+            f"{self._then.format('attribute', 'a', 'a.id = j.value')} "
+            f"{self._then.format('entity', 'e', 'e.id = a.entity')} "
             "WHERE a.name = ? AND a.live AND e.live"
         )
         values = [self._dialect.many(rows), name]
@@ -226,11 +242,8 @@ class _Search:
         body = _decode(row[-1])
         return body["type"] == "GeoProperty" and related(body["value"], geo)
 
-    def _meets(self, row: tuple[Any, ...]) -> bool:
+    def _meets(self, entity: Entity | None) -> bool:
         query = self._query
-        if not self._dialect.regexp and not named(query, row[0], tuple(row[2].split(" ")), row[3]):
-            return False
-        entity = self._decoded(row)
         if entity is None:
             return False
         if query.condition is not None and not matches(entity, query.condition, self._linked):
@@ -245,11 +258,15 @@ class _Search:
             f"SELECT {_COLUMNS} FROM entity e WHERE e.urn = ? AND e.live", (urn,)
         )
         row = next(iter(list(rows)), None)
-        return None if row is None else self._decoded(row)
+        return None if row is None else self._read([row])[row[1]]
 
-    def _decoded(self, row: tuple[Any, ...]) -> Entity | None:
-        (found,) = entities_of_rows(self._connection, self._permit, [row], self._now_us)
-        return None if found is None else decode_entity(found)
+    def _read(self, rows: list[tuple[Any, ...]]) -> dict[int, Entity | None]:
+        """Entities of rows, by number; None for what does not exist for the permit."""
+        found = entities_of_rows(self._connection, self._permit, rows, self._now_us) if rows else []
+        return {
+            row[1]: None if entity is None else decode_entity(entity)
+            for row, entity in zip(rows, found, strict=True)
+        }
 
     def _sql(self, columns: str, after: str) -> tuple[str, tuple[Any, ...]]:
         drive, left = self._drive()
@@ -258,13 +275,13 @@ class _Search:
         if drive is not None:
             sql = (
                 f"SELECT {columns}, d.body FROM ({drive[0]}) d "
-                f"{self._then} entity e ON e.id = d.entity WHERE e.live"
+                f"{self._then.format('entity', 'e', 'e.id = d.entity')} WHERE e.live"
             )
             return self._finish(sql, list(drive[1]), left, after, types=True)
         if self._types is not None and len(self._types) == 1 and not self._query.ids:
             sql = (
-                f"SELECT {columns}, NULL FROM entity_type t {self._then} entity e "
-                "ON e.id = t.entity WHERE t.type = ?"
+                f"SELECT {columns}, NULL FROM entity_type t "
+                f"{self._then.format('entity', 'e', 'e.id = t.entity')} WHERE t.type = ?"
             )
             return self._finish(sql, [self._types[0]], left, after, order="t.urn")
         sql = f"SELECT {columns}, NULL FROM entity e WHERE e.live"
@@ -283,14 +300,15 @@ class _Search:
         sql += f" AND {order} > ?"
         values.append(after)
         if types and self._types is not None:
-            marks = ", ".join("?" * len(self._types))
+            marks = _marks(self._types)
             sql += (
                 f" AND (e.types IN ({marks}) OR EXISTS "
-                f"(SELECT 1 FROM entity_type t WHERE t.type IN ({marks}) AND t.urn = e.urn))"
+                f"(SELECT 1 FROM entity_type t WHERE t.type IN ({marks}) AND t.urn = e.urn"
+                f"{self._dialect.fence}))"
             )
             values += self._types * 2
         if self._query.ids:
-            sql += f" AND e.urn IN ({', '.join('?' * len(self._query.ids))})"
+            sql += f" AND e.urn IN ({_marks(self._query.ids)})"
             values += self._query.ids
         for term in left:
             sql += f" AND {term.sql}"
@@ -303,8 +321,9 @@ class _Search:
         values: list[Any] = []
         columns = columns.replace("e.urn", "c.urn")
         sql = (
-            f"SELECT {columns}, a.body FROM cell c {self._then} entity e ON e.id = c.entity "
-            f"{self._then} attribute a ON a.id = c.attribute WHERE c.cell = ?"
+            f"SELECT {columns}, a.body FROM cell c "
+            f"{self._then.format('entity', 'e', 'e.id = c.entity')} "
+            f"{self._then.format('attribute', 'a', 'a.id = c.attribute')} WHERE c.cell = ?"
         )
         terms = [replace(term, sql=term.sql.replace("e.id", "c.entity")) for term in self._terms]
         for cell in cells:
@@ -360,18 +379,17 @@ class _Search:
         return int(next(rows)[0])
 
     def _near(self) -> tuple[Any, ...] | None:
-        """West, east, south, north of the box and the number of the attribute, for `placed`."""
+        """West, south, east, north of the box and the number of the attribute, for `placed`."""
         geo = self._query.geo
         if geo is None or self._box is None:
             return None
         number = self._names.number(self._connection, geo.attribute)
-        west, south, east, north = self._box
-        return west, east, south, north, -1 if number is None else number
+        return *self._box, -1 if number is None else number
 
     def _cells(self, near: tuple[Any, ...]) -> list[int] | None:
         """The cells of the box, where all places under that name are points."""
-        west, east, south, north, name = near
-        cells = cells_of(name, (west, south, east, north))
+        *box, name = near
+        cells = cells_of(name, tuple(box))
         if cells is not None and self._first(_IN_CELL, (elsewhere(name),), 1):
             return None
         return cells
@@ -379,9 +397,10 @@ class _Search:
     def _any_attribute(self, names: tuple[str, ...]) -> Term:
         known = [self._lookup(name) for name in names]
         numbers = [k.number for k in known if k is not None]
-        marks = ", ".join("?" * len(numbers))
+        marks = _marks(numbers)
         return Term(
-            f"EXISTS (SELECT 1 FROM attribute WHERE entity = e.id AND name IN ({marks}) AND live)",
+            f"EXISTS (SELECT 1 FROM attribute WHERE entity = e.id AND name IN ({marks}) "
+            f"AND live{self._dialect.fence})",
             tuple(numbers),
             all(k.covered for k in known if k is not None),
         )
@@ -419,10 +438,10 @@ class _Search:
         for selector in selectors:
             tests = [Term("TRUE", (), True)]
             if selector.type_sets:
-                tests.append(_of_types(selector.type_sets))
+                tests.append(_of_types(selector.type_sets, self._dialect.fence))
             if selector.ids:
-                marks = ", ".join("?" * len(selector.ids))
-                tests.append(Term(f"e.urn IN ({marks})", selector.ids, True))
+                among = f"e.urn IN ({_marks(selector.ids)})"
+                tests.append(Term(among, selector.ids, True))
             if selector.id_pattern is not None:
                 tests.append(self._like("e.urn", (selector.id_pattern,)))
             parts.append(
@@ -450,13 +469,18 @@ def _near(entity: Entity, geo: Geo) -> bool:
     )
 
 
+def _marks(values: Sequence[Any]) -> str:
+    """For IN; nothing is among none."""
+    return ", ".join("?" * len(values)) or "NULL"
+
+
 def _any_of(terms: list[Term]) -> Term:
     sql = " OR ".join(f"({term.sql})" for term in terms)
     values = tuple(value for term in terms for value in term.values)
     return Term(f"({sql})", values, all(term.exact for term in terms))
 
 
-def _of_types(sets: tuple[tuple[str, ...], ...]) -> Term:
-    has = "EXISTS (SELECT 1 FROM entity_type t WHERE t.type = ? AND t.urn = e.urn)"
+def _of_types(sets: tuple[tuple[str, ...], ...], fence: str) -> Term:
+    has = f"EXISTS (SELECT 1 FROM entity_type t WHERE t.type = ? AND t.urn = e.urn{fence})"
     either = " OR ".join("(" + " AND ".join(has for _ in names) + ")" for names in sets)
     return Term(f"({either})", tuple(name for names in sets for name in names), True)

@@ -27,8 +27,8 @@ Rows = list[tuple[Any, ...]]
 def _attributes(dialect: Dialect) -> str:
     return (
         f"SELECT a.entity, {_ATTRIBUTE} FROM {dialect.numbers.format('?', 'j')} "
-        f"{dialect.then} attribute a ON a.entity = j.value "
-        f"{dialect.then} name n ON n.id = a.name WHERE a.live ORDER BY a.id"
+        f"{dialect.then.format('attribute', 'a', 'a.entity = j.value')} "
+        f"{dialect.then.format('name', 'n', 'n.id = a.name')} WHERE a.live ORDER BY a.id"
     )
 
 

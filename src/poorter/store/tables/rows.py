@@ -27,7 +27,7 @@ from poorter.store.transient import ends_at_us
 KNOWN_MAX = 20_000
 _FETCH = (
     "SELECT e.urn, e.id, e.types, e.scopes, e.version, e.live, e.expires_us, a.id, a.name, "
-    "a.dataset, a.live, a.version FROM {} {} entity e ON e.urn = j.value "
+    "a.dataset, a.live, a.version FROM {} {} "
     "LEFT JOIN attribute a ON a.entity = e.id"
 )
 _WRITES = {
@@ -83,7 +83,9 @@ class Rows:
         self._write_all = connection.write
         dialect = connection.dialect
         self._many = dialect.many
-        self._fetch = _FETCH.format(dialect.texts.format("?", "j"), dialect.then)
+        self._fetch = _FETCH.format(
+            dialect.texts.format("?", "j"), dialect.then.format("entity", "e", "e.urn = j.value")
+        )
         self._writes = {**_WRITES, "places": dialect.put_place}
         self._known: dict[str, Known | None] = {}
         self._names: dict[str, int] = {}
@@ -256,7 +258,7 @@ class Rows:
             self._tell(known, key, row, number)
         if attribute.kind == "GeoProperty":
             west, south, east, north = bounds(attribute.value)
-            self._write("places", row, (row, west, east, south, north))
+            self._write("places", row, (row, west, south, east, north))
             cell = cell_of(_both(key)[0], attribute.value)
             self._write("cells", row, (row, cell, known.urn, known.id))
         return row

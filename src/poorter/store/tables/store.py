@@ -281,17 +281,19 @@ class TableStore:
         permit.check("read", self.clock.now_us())
         if permit.rule(f"record:{kind}") is None:
             return []
+        reader = self._reader()
+        fence = reader.dialect.fence
         sql = f"SELECT {_RECORD} FROM record r WHERE r.kind = ? AND r.id > ?"
         values: list[object] = [kind, "" if newest else after or ""]
         for key, value in (where or {}).items():
             sql += (
                 " AND EXISTS (SELECT 1 FROM record_key k WHERE k.kind = r.kind AND k.key = ? "
-                "AND k.value = ? AND k.id = r.id)"
+                "AND k.value = ? AND k.id = r.id" + fence + ")"
             )
             values += [key, value]
         sql += f" ORDER BY {'r.created_us DESC, r.id' if newest else 'r.id'} LIMIT ?"
         values.append(min(limit, PAGE_MAX))
-        return [_record(row) for row in self._reader().execute(sql, tuple(values))]
+        return [_record(row) for row in reader.execute(sql, tuple(values))]
 
     def pool(self, permit: Permit, pool: str) -> c.Pool:
         """The running holds of a pool."""

@@ -116,7 +116,7 @@ class Taking:
     def _known(self, urns: Sequence[str]) -> dict[str, tuple[int, str]]:
         """(number, types) of those that are there."""
         texts = self._dialect.texts.format("?", "j")
-        join = f"{self._dialect.then} entity e ON e.urn = j.value"
+        join = self._dialect.then.format("entity", "e", "e.urn = j.value")
         sql = f"SELECT e.urn, e.id, e.types FROM {texts} {join}"
         found = list(self._run(sql, (self._dialect.many(list(urns)),)))
         return {urn: (number, types) for urn, number, types in found}
@@ -144,7 +144,7 @@ class Taking:
             attributes.append((number, *key, *body))
             if value.kind == "GeoProperty":
                 west, south, east, north = bounds(value.value)
-                places.append((number, west, east, south, north))
+                places.append((number, west, south, east, north))
                 cells.append((cell_of(key[1], value.value), urn, number, entity))
         self._put("attribute", _ATTRIBUTE, 1, attributes)
         if places:
@@ -155,8 +155,8 @@ class Taking:
         """Numbers of attributes by (entity, name, dataset)."""
         numbers = self._dialect.numbers.format("?", "j")
         sql = (
-            f"SELECT a.entity, a.name, a.dataset, a.id FROM {numbers} {self._dialect.then} "
-            "attribute a ON a.entity = j.value"
+            f"SELECT a.entity, a.name, a.dataset, a.id FROM {numbers} "
+            f"{self._dialect.then.format('attribute', 'a', 'a.entity = j.value')}"
         )
         found = list(self._run(sql, (self._dialect.many(sorted(entities)),)))
         return {(entity, name, dataset): number for entity, name, dataset, number in found}

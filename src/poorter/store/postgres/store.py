@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: EUPL-1.2
+"""One city in a database that may hold others; its segments of history in its own folder."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from weakref import WeakSet
+
+import psycopg
+
+from poorter.city.clock import Clock
+from poorter.city.errors import Unavailable
+from poorter.gate.permit import Permit
+from poorter.store.lock import lock_directory
+from poorter.store.postgres.connection import Connection
+from poorter.store.postgres.schema import bring_forward, check, checked_url, role_of
+from poorter.store.tables.manifest import FOLDER
+from poorter.store.tables.store import TableStore
+
+_WRITER = 0x50  # the first key of the lock of a city's one writer; the second is the city
+
+
+def open_store(
+    url: str, directory: Path, clock: Clock, owner_url: str = "", near: bool = False
+) -> PostgresStore:
+    """Open the city of the role that `url` logs in with. `directory`: its segments. `owner_url`:
+    the tables are made or brought forward first, and the role is given a city. `near`: compact in
+    this process, not in a child.
+
+    Raises: Invalid for an address that is none, or that has a password in it; Unavailable when the
+    database can't be reached, another process writes this city, its tables are of another version,
+    or the role is let past the wall between cities.
+    """
+    checked_url(url, "store.url")
+    if owner_url:
+        bring_forward(checked_url(owner_url, "store.owner_url"), role_of(url))
+    return PostgresStore(url, directory, clock, owner_url, near)
+
+
+class PostgresStore(TableStore):
+    """Each thread has a reading connection; the writer's keeps other processes out."""
+
+    def __init__(
+        self, url: str, directory: Path, clock: Clock, owner_url: str = "", near: bool = False
+    ) -> None:
+        self._url = url
+        self._owner_url = owner_url
+        self._local = threading.local()
+        self._readers: WeakSet[Connection] = WeakSet()
+        self._lock = lock_directory(directory)
+        try:
+            self._writing = Connection(url, write=True, opened=_as_writer)
+        except BaseException:
+            self._lock.close()
+            raise
+        child = ("poorter.store.postgres.folding", url)
+        try:
+            super().__init__(self._writing, directory / FOLDER, clock, child, near, 0)
+        except BaseException:
+            self._writing.close()
+            self._lock.close()
+            raise
+
+    def close(self) -> None:
+        """Finish what is queued, then stop."""
+        self._rounds.stop()
+        self._writer.close()
+        self._writing.close()
+        self._local = threading.local()
+        for reader in tuple(self._readers):
+            reader.close()
+        self._lock.close()
+
+    def scrub(self, permit: Permit) -> None:
+        """Rewrite what erased rows have left. The database's own journal is its administrator's."""
+        permit.check("read", self.clock.now_us())
+        if not self._owner_url:
+            raise Unavailable("store.owner_url is not set: only the owner rewrites tables")
+        with psycopg.connect(self._owner_url, autocommit=True) as link:
+            for table in ("entity", "attribute", "history", "instance", "event", "leaf"):
+                link.execute(f"VACUUM (FULL) poorter.{table}")
+
+    def backup(self, permit: Permit, target: str) -> None:
+        """Not here yet: a database is backed up by pg_dump or pg_basebackup."""
+        permit.check("read", self.clock.now_us())
+        raise Unavailable("a city in PostgreSQL is backed up by pg_dump or pg_basebackup")
+
+    def _own_reader(self) -> Connection:
+        return Connection(self._url, write=False, opened=as_reader)
+
+    def _reader(self) -> Connection:
+        connection: Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = self._own_reader()
+            self._local.connection = connection
+            self._readers.add(connection)
+        return connection
+
+
+def as_reader(link: psycopg.Connection) -> None:
+    """The city that rows are of; which ones are seen is the database's own matter."""
+    city = check(link)
+    link.execute("SELECT set_config('poorter.city', $1, false)", (str(city),))
+
+
+def _as_writer(link: psycopg.Connection) -> None:
+    city = check(link)
+    link.execute("SELECT set_config('poorter.city', $1, false)", (str(city),))
+    ((ours,),) = link.execute(
+        "SELECT pg_try_advisory_lock($1::integer, $2::integer)", (_WRITER, city)
+    ).fetchall()
+    if not ours:
+        raise Unavailable("another process writes this city")
