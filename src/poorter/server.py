@@ -7,7 +7,7 @@ import asyncio
 import gc
 import logging
 import signal
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from contextlib import suppress
 from functools import partial
 from http.cookies import CookieError, SimpleCookie
@@ -35,7 +35,7 @@ from poorter.offices.desk import session_of
 from poorter.offices.devices import devices
 from poorter.offices.looked import purpose_at, subjects_of
 from poorter.running import TENANTS_FOLDER, Running, open_city
-from poorter.standards.http.asgi import Receive, Scope, Send
+from poorter.standards.http.asgi import Answering, Receive, Scope, Send
 from poorter.standards.http.asking import Asking
 from poorter.standards.ldv import reading as ldv
 from poorter.standards.ngsild import app as ngsild
@@ -119,7 +119,7 @@ def make_app(running: Running) -> ASGIApp:
 
     tallies = {name: Tally() for name in ("ngsi-ld", "handle", "operations", "ledger", "pages")}
     figures = Metrics(running, asking, tallies)
-    faces: tuple[tuple[str, ASGIApp, Tally], ...] = (
+    faces: tuple[tuple[str, Answering, Tally], ...] = (
         (ngsild.PREFIX, context, tallies["ngsi-ld"]),
         (ARRIVAL, Arrivals(face, running.tenants), tallies["ngsi-ld"]),
         (handle.PREFIX, whole, tallies["handle"]),
@@ -129,7 +129,7 @@ def make_app(running: Running) -> ASGIApp:
         (metrics.PATH, figures, tallies["pages"]),
     )
 
-    return _routed(faces, pages, tallies["pages"])
+    return _routed(faces, _telling(pages), tallies["pages"])
 
 
 def _resident(running: Running, cookies: str) -> list[tuple[str, str]] | None:
@@ -148,10 +148,12 @@ def _resident(running: Running, cookies: str) -> list[tuple[str, str]] | None:
     return subjects_of(running, known.subject)
 
 
-def _routed(faces: tuple[tuple[str, ASGIApp, Tally], ...], pages: ASGIApp, other: Tally) -> ASGIApp:
+def _routed(
+    faces: tuple[tuple[str, Answering, Tally], ...], pages: Answering, other: Tally
+) -> ASGIApp:
     """To the face whose prefix the path has, else to the pages; counted and timed."""
 
-    def face_of(path: str) -> tuple[ASGIApp, Tally]:
+    def face_of(path: str) -> tuple[Answering, Tally]:
         for prefix, face, tally in faces:
             if path.startswith(prefix):
                 return face, tally
@@ -163,10 +165,28 @@ def _routed(faces: tuple[tuple[str, ASGIApp, Tally], ...], pages: ASGIApp, other
             return
         began = perf_counter()
         face, tally = face_of(scope["path"])
-        await face(scope, receive, tally.counting(send))
-        tally.took(perf_counter() - began)
+        status = await face(scope, receive, send)
+        tally.took(perf_counter() - began, status)
 
     return app
+
+
+def _telling(app: ASGIApp) -> Answering:
+    """An application that does not say its status: it is seen in what it sends."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> int:
+        status = 500
+
+        async def transmit(message: MutableMapping[str, Any]) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        await app(scope, receive, transmit)
+        return status
+
+    return answer
 
 
 def federate(

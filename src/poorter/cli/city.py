@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from poorter.city.clock import SystemClock
 from poorter.city.errors import Invalid
+from poorter.cli import loop
 from poorter.config import Config, read_config
 from poorter.founding import found_city
 from poorter.running import Running
@@ -54,7 +55,7 @@ def _run(config: Config) -> int:
             f"http://{config.server_host}:{config.server_port}  ({config.city_name_en})", flush=True
         )
 
-    asyncio.run(run_server(config, SystemClock(), ready))
+    loop.run(run_server(config, SystemClock(), ready))
     return 0
 
 
@@ -64,7 +65,7 @@ def demo(arguments: argparse.Namespace) -> int:
 
     set_up("text", logging.WARNING)
     folder = arguments.city / "example-city"
-    asyncio.run(run_demo(folder, arguments.port, arguments.seed, _say))
+    loop.run(run_demo(folder, arguments.port, arguments.seed, _say))
     return 0
 
 

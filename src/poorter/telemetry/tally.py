@@ -4,10 +4,6 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import MutableMapping
-from typing import Any
-
-from poorter.standards.http.asgi import Send
 
 #: upper bounds of the histogram, seconds
 BOUNDS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
@@ -23,19 +19,8 @@ class Tally:
         self.buckets = [0] * (len(BOUNDS_S) + 1)
         self.total_s = 0.0
 
-    def took(self, seconds: float) -> None:
-        """A request more, this long."""
+    def took(self, seconds: float, status: int) -> None:
+        """A request more, this long, with this answer."""
         self.buckets[bisect_left(BOUNDS_S, seconds)] += 1
         self.total_s += seconds
-
-    def counting(self, send: Send) -> Send:
-        """`send`, with the status of the answer counted."""
-        statuses = self.statuses
-
-        async def transmit(message: MutableMapping[str, Any]) -> None:
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                statuses[status] = statuses.get(status, 0) + 1
-            await send(message)
-
-        return transmit
+        self.statuses[status] = self.statuses.get(status, 0) + 1

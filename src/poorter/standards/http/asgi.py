@@ -16,6 +16,8 @@ from poorter.city.limits import BODY_BYTES_MAX, JSON_DEPTH_MAX, QUERY_CHARS_MAX
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+#: an ASGI application that says with which status it has answered
+Answering = Callable[[Scope, Receive, Send], Awaitable[int]]
 
 JSON = b"application/json"
 _decode = msgspec.json.Decoder().decode
@@ -127,10 +129,11 @@ def check_depth(value: Any, left: int = JSON_DEPTH_MAX) -> None:
             check_depth(part, left - 1)
 
 
-async def send(answer: Answer, transmit: Send, more: Iterable[tuple[bytes, bytes]] = ()) -> None:
-    """Hand the answer to the server."""
+async def send(answer: Answer, transmit: Send, more: Iterable[tuple[bytes, bytes]] = ()) -> int:
+    """Hand the answer to the server; its status."""
     headers = [*answer.headers, *more]
     if answer.status != 204:
         headers.append((b"content-length", str(len(answer.body)).encode()))
     await transmit({"type": "http.response.start", "status": answer.status, "headers": headers})
     await transmit({"type": "http.response.body", "body": answer.body})
+    return answer.status

@@ -76,7 +76,7 @@ class LogReading:
         self._asking = asking
         self._resident_of = resident_of
 
-    async def __call__(self, scope: Scope, receive: Receive, transmit: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, transmit: Send) -> int:
         """Answer one request."""
         try:
             answer = await self._answer(Request(scope, receive))
@@ -84,7 +84,8 @@ class LogReading:
             body = {"title": error.title, "detail": error.detail, "status": error.status}
             body |= {"errors": {}}
             answer = Answer(error.status, msgspec.json.encode(body), (_PROBLEM,))
-        await send(answer, transmit, ((b"api-version", VERSION), (b"cache-control", b"no-store")))
+        more = ((b"api-version", VERSION), (b"cache-control", b"no-store"))
+        return await send(answer, transmit, more)
 
     async def _answer(self, request: Request) -> Answer:
         if request.method != "POST":

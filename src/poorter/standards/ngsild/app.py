@@ -265,12 +265,13 @@ class NgsiLd:
         self._face = face
         self._tenants = tenants
 
-    async def __call__(self, scope: Scope, receive: Receive, transmit: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, transmit: Send) -> int:
         """Answer one request; every error is a problem detail."""
         request = Request(scope, receive)
         answer = await self._answer(request)
         await send(answer, transmit)
         self._face.answered(request, answer.status)
+        return answer.status
 
     async def _answer(self, request: Request) -> Answer:
         try:

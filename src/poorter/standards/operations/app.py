@@ -60,13 +60,13 @@ class Operations:
         self._visitors = Visitors(clock)
         self._proxies = proxies
 
-    async def __call__(self, scope: Scope, receive: Receive, transmit: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, transmit: Send) -> int:
         """Answer one request; errors are problem details (RFC 9457)."""
         try:
             answer = await self._answer(Request(scope, receive))
         except CityError as error:
             answer = problem_answer(error)
-        await send(answer, transmit)
+        return await send(answer, transmit)
 
     async def _answer(self, request: Request) -> Answer:
         caller = self._asking.caller(request)

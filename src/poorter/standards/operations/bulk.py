@@ -35,8 +35,8 @@ _FORM = Form()
 _HEADERS = [(b"content-type", b"application/x-ndjson"), (b"cache-control", b"no-store")]
 
 
-async def send_bulk(face: Face, request: Request, transmit: Send) -> None:
-    """Answer one request."""
+async def send_bulk(face: Face, request: Request, transmit: Send) -> int:
+    """Answer one request; the status."""
     try:
         caller, permit = face.permit(request, "read")
         given = request.query()
@@ -45,8 +45,7 @@ async def send_bulk(face: Face, request: Request, transmit: Send) -> None:
         bulk = Bulk(trace_from(request.header(b"traceparent")), caller.credential)
         page = await _part(face, bulk, permit, asked)
     except CityError as error:
-        await send(problem_answer(error), transmit)
-        return
+        return await send(problem_answer(error), transmit)
     await transmit({"type": "http.response.start", "status": 200, "headers": _HEADERS})
     number, whole = 0, False
     try:
@@ -65,6 +64,7 @@ async def send_bulk(face: Face, request: Request, transmit: Send) -> None:
     await transmit({"type": "http.response.body", "body": end})
     if bulk.seen:
         face.recorder.ended(permit, bulk.trace, ok=whole)
+    return 200
 
 
 async def _part(face: Face, bulk: Bulk, permit: Permit, asked: Query) -> Page:

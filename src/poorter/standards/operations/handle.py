@@ -65,18 +65,18 @@ class CityHandle:
         self.waiting = Waiting(face.store, stream)
         self.replays = Replays(face.store, gate, clock)
 
-    async def __call__(self, scope: Scope, receive: Receive, transmit: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, transmit: Send) -> int:
         """Answer one request; errors are problem details."""
         request = Request(scope, receive)
         if request.path == PREFIX + BULK and request.method == "GET":
-            await send_bulk(self.face, request, transmit)
-            return
+            return await send_bulk(self.face, request, transmit)
         try:
             answer = await _find(request)(self, request)
         except CityError as error:
             answer = problem_answer(error)
         await send(answer, transmit)
         self.face.answered(request, answer.status)
+        return answer.status
 
     def versions(
         self, caller: Caller, permit: Permit, entities: tuple[StoredEntity, ...]

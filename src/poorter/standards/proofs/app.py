@@ -50,13 +50,13 @@ class Proofs:
         self._gate = gate
         self._asking = asking
 
-    async def __call__(self, scope: Scope, receive: Receive, transmit: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, transmit: Send) -> int:
         """Answer one request."""
         try:
             answer = self._answer(Request(scope, receive))
         except CityError as error:
             answer = problem_answer(error)
-        await send(answer, transmit)
+        return await send(answer, transmit)
 
     def _answer(self, request: Request) -> Answer:
         self._asking.caller(request)

@@ -63,13 +63,13 @@ class Arrivals:
         self._tenants = tenants
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def __call__(self, scope: Scope, receive: Receive, transmit: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, transmit: Send) -> int:
         request = Request(scope, receive)
         try:
             answer = await self._take(request)
         except CityError as error:
             answer = problem_answer(error)
-        await send(answer, transmit)
+        return await send(answer, transmit)
 
     async def _take(self, request: Request) -> Answer:
         self._face.caller(request)  # its rate limit
