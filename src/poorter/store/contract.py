@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
+
+import msgspec
 
 from poorter.city.clock import Clock
 from poorter.city.entity import Attribute, Entity
@@ -47,8 +49,7 @@ class Put:
     replace: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class SetAttributes:
+class SetAttributes(msgspec.Struct, frozen=True):
     """Write attribute instances of an existing entity; NotFound when there is none.
 
     `mode` "append" adds and overwrites; "keep" adds but leaves what is there (noOverwrite);
@@ -277,16 +278,14 @@ Op = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(msgspec.Struct, frozen=True):
     """All of `ops`, in order, or none. A replayed `idempotency_key` repeats the first result."""
 
     ops: tuple[Op, ...]
     idempotency_key: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Committed:
+class Committed(msgspec.Struct, frozen=True):
     """What a change came to: one result per op, the event sequence and the time of the commit.
 
     Results: Create/Put/Replace -> version (int; Put gives (version, created)), SetAttributes ->
@@ -298,11 +297,10 @@ class Committed:
     sequence: int
     at_us: int
     replayed: bool = False
-    minted: Mapping[str, str] = field(default_factory=dict)  # id that was asked for -> given
+    minted: Mapping[str, str] = msgspec.field(default_factory=dict)  # id asked for -> given
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(msgspec.Struct, frozen=True):
     """One thing that changed, after commit. `sequence` has no gaps: a missing one was lost.
     `subject`: whom it is about, where it was opened from behind a wall."""
 
@@ -331,7 +329,7 @@ def tell(event: Event, rule: TypeRule | None) -> Event | None:
     if rule is None or (rule.attributes is None and not rule.without):
         return None if rule is None else event
     names = tuple(filter(rule.covers, event.names))
-    return None if event.names and not names else replace(event, names=names)
+    return None if event.names and not names else msgspec.structs.replace(event, names=names)
 
 
 @dataclass(frozen=True, slots=True)

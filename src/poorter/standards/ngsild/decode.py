@@ -163,12 +163,13 @@ def _attribute(name: str, body: Any, context: Context, depth: int) -> Attribute:
     value = _value(name, kind, body[key], context)
     if name == PROOF and not isinstance(value, dict):
         raise Invalid(f"{name}: its value is the object of a proof (4.5.2.2)")
-    if len(body) == 2 and "type" in body:
-        return Attribute(name, value, kind)
+    observed = body.get("observedAt")
+    if "type" in body and len(body) == 2 + ("observedAt" in body):  # nothing but what most say
+        moment_us = None if observed is None else parse_moment(name, observed)
+        return Attribute(name, value, kind, moment_us)
     for other in _VALUE_KEYS & body.keys():
         if other != key:
             raise Invalid(f"{name}: a {kind} has no {other}")
-    observed = body.get("observedAt")
     dataset = body.get("datasetId")
     unit = body.get("unitCode")
     if unit is not None and kind not in ("Property", "ListProperty"):

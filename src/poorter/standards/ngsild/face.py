@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -142,7 +142,7 @@ class Face:
         committed = await self.store.commit_async(permit, Change((*ops, *lines), key))
         if made is not None:
             request.scope[RECORDED] = (permit, made)
-        return replace(committed, results=committed.results[: len(ops)])
+        return msgspec.structs.replace(committed, results=committed.results[: len(ops)])
 
     @property
     def subscriptions(self) -> Engine:

@@ -92,10 +92,20 @@ def _whole(name: str, doc: Any, context: Context) -> Attribute | None:
         return parse_attribute(name, doc, context)
     if "type" not in doc or not _has_value(doc):
         return None
+    if _is_flat(doc):
+        return parse_attribute(name, doc, context)
     kept = without_nulls(doc)
     emptied = _emptied(kept)
     parsed = parse_attribute(name, emptied, context)
     return parsed if emptied is kept and len(kept) == len(doc) else None
+
+
+def _is_flat(doc: dict[str, Any]) -> bool:
+    """Whether it holds nothing that NGSI-LD Null could be in, nor that itself."""
+    for value in doc.values():
+        if isinstance(value, dict | list) or value == NULL:
+            return False
+    return "@context" not in doc
 
 
 def _instances(value: list[Any]) -> bool:

@@ -13,6 +13,8 @@ from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any
 
+from msgspec import structs
+
 from poorter.city.entity import Entity, Observation
 from poorter.city.errors import CityError, NotFound, TooLarge
 from poorter.city.limits import HISTORY_PAGE_MAX, PAGE_MAX
@@ -67,7 +69,7 @@ class WalledStore:
         if not permit.walled:
             return self.inner.commit(permit, change)
         writing, ops = self._turned(permit, change)
-        below = self.inner.commit(both(permit), replace(change, ops=ops))
+        below = self.inner.commit(both(permit), structs.replace(change, ops=ops))
         above: Future[c.Committed] = Future()
 
         def done(future: Future[c.Committed]) -> None:
@@ -88,7 +90,7 @@ class WalledStore:
     async def _commit(self, permit: Permit, change: c.Change) -> c.Committed:
         writing, ops = self._turned(permit, change)
         try:
-            done = await self.inner.commit_async(both(permit), replace(change, ops=ops))
+            done = await self.inner.commit_async(both(permit), structs.replace(change, ops=ops))
         except CityError as wrong:
             raise self._worded(permit, wrong) from None
         return _shown(change, ops, writing, done)
@@ -265,7 +267,9 @@ class WalledStore:
         if event.names and not names:
             return None  # only what does not exist for this permit has changed
         subject = opened.subject
-        return replace(event, urn=opened.urn, types=opened.types, names=names, subject=subject)
+        return structs.replace(
+            event, urn=opened.urn, types=opened.types, names=names, subject=subject
+        )
 
     def watch(self, listener: Callable[[Sequence[c.Changed]], None]) -> c.Watch:
         """Call `listener` after each group commit with what changed of the watched types."""
@@ -356,4 +360,4 @@ def _shown(
         (result, True) if isinstance(asked, c.Put) and isinstance(op, c.Create) else result
         for asked, op, result in zip(change.ops, ops, done.results, strict=True)
     )
-    return replace(done, results=results, minted=writing.minted)
+    return structs.replace(done, results=results, minted=writing.minted)

@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from msgspec import structs
+
 from poorter.city.entity import Attribute, Entity
 from poorter.city.errors import Denied, Invalid, NotFound
 from poorter.gate.inside import ABOUT, FOR, looking
@@ -63,7 +65,7 @@ class Writing:
                 raise Invalid("what is about a person has no scope")
             attributes = self._sealed(kept, subject, wall, op.attributes)
             types = tuple(self._sealed_type(name, wall) for name in op.add_types)
-            return replace(op, urn=kept, attributes=attributes, add_types=types)
+            return structs.replace(op, urn=kept, attributes=attributes, add_types=types)
         if isinstance(op, c.Delete):
             return c.Erase(kept)
         if isinstance(op, c.DeleteAttribute | DeleteInstances):
