@@ -301,7 +301,13 @@ def acts(running: Running) -> dict[str, Act]:
     async def backup(asked: Mapping[str, Any]) -> str:
         return (await take_backup(running, Path(str(asked.get("into"))))).words()
 
-    return {"backup": backup}
+    async def export(asked: Mapping[str, Any]) -> str:
+        from poorter.leaving import exporting  # Parquet is loaded when somebody leaves
+
+        folder = Path(str(asked.get("into")))
+        return exporting.words(folder, await exporting.export(running, folder))
+
+    return {"backup": backup, "export": export}
 
 
 def connect(running: Running) -> Connections:

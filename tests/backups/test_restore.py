@@ -12,8 +12,9 @@ from tests.founded import founded, garage, put
 from tests.walls.city import city
 from tests.walls.test_consents import FENNA, LOTTE, person, subject_in
 
-from poorter.backups.manifest import FILE, SIGNATURE, read_manifest, write_manifest
+from poorter.backups.manifest import FILE, STEM, read_manifest
 from poorter.backups.restoring import Known, Restored, check_backup, choose, restore
+from poorter.backups.signed import write_signed
 from poorter.backups.taking import Taken, take_backup
 from poorter.city.clock import ManualClock
 from poorter.city.errors import Conflict, Invalid, NotFound, Unavailable
@@ -242,10 +243,10 @@ def test_one_of_another_city_or_a_newer_poorter_is_refused(
     newer = msgspec.structs.replace(taken.manifest, schema=taken.manifest.schema + 1)
     (tmp_path / "newer").mkdir()
     key = load_key(config.paths_keys, "ledger")
-    write_manifest(tmp_path / "newer", newer, key)
+    write_signed(tmp_path / "newer", STEM, newer, key)
     with pytest.raises(Unavailable, match="newer Poorter"):
         read_manifest(tmp_path / "newer", [key.public()])
-    assert (taken.folder / SIGNATURE).exists()
+    assert (taken.folder / "backup.sig").exists()
 
 
 def test_the_moment_that_is_asked_for_and_the_days_they_are_kept(tmp_path: Path) -> None:

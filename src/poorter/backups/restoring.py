@@ -71,7 +71,7 @@ def choose(target: Path, keys: Path, at_us: int | None) -> tuple[Path, Manifest]
 def check_backup(folder: Path, manifest: Manifest, keys: Path, notes: Iterable[bytes]) -> None:
     """Every file is what it was, every leaf in its place under the signed root, and each of the
     checkpoints `notes` leads on. Raises Invalid with all that is wrong."""
-    wrong = list(damaged(folder, manifest))
+    wrong = list(damaged(folder, manifest.files))
     report = verify_ledger(
         folder / LEDGER, ledger_keys(keys), manifest.origin, known=[n for n in notes if n]
     )
@@ -91,7 +91,7 @@ async def restore(
     being served, Conflict when the log would fork. Until then nothing was changed.
     """
     found = Restored(manifest)
-    _check_policy(manifest, keys)
+    check_policy(manifest.policy_version, keys)
     signed = _signed(known, ledger_keys(keys), manifest)
     check_backup(folder, manifest, keys, [n for n in known.notes if _size(n) <= manifest.tree_size])
     if not (city / CITY_FILE).exists():
@@ -120,13 +120,14 @@ async def restore(
     return found
 
 
-def _check_policy(manifest: Manifest, keys: Path) -> None:
+def check_policy(version: int, keys: Path) -> None:
+    """Raises Conflict where a later policy was in force."""
     newest = VersionMark(keys).read()
-    if newest > manifest.policy_version:
+    if newest > version:
         raise Conflict(
-            f"policy version {newest} was in force here, this backup has {manifest.policy_version}:"
-            " grants that ended since, and goals rescinded since, would come back. To go on,"
-            f" knowing that, remove {MARK_FILE} from the folder of keys"
+            f"policy version {newest} was in force here, this has {version}: grants that ended"
+            " since, and goals rescinded since, would come back. To go on, knowing that, remove"
+            f" {MARK_FILE} from the folder of keys"
         )
 
 

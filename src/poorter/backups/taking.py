@@ -20,17 +20,19 @@ from poorter.backups.manifest import (
     FORMAT,
     LEDGER,
     SETTINGS,
+    STEM,
     STORE,
     Manifest,
     files_of,
     read_manifest,
     stamp,
     sync_files,
-    write_manifest,
 )
+from poorter.backups.signed import write_signed
 from poorter.city.errors import CityError, Conflict, Invalid, Unavailable
 from poorter.city.time import DAY_US, format_us
 from poorter.config import FILE as CITY_FILE
+from poorter.config import Config
 from poorter.gate.genesis import RUN
 from poorter.identity.keys import PublicPair, load_key, read_ring
 from poorter.ledger.checkpoint import parse_checkpoint
@@ -162,13 +164,7 @@ def _finish(running: Running, new: Path, at_us: int) -> tuple[Manifest, str]:
     config = running.config
     size = copy_log(config.paths_data / LEDGER_FOLDER, new / LEDGER)
     checkpoint, _ = parse_checkpoint((new / LEDGER / CHECKPOINT_FILE).read_bytes())
-    for name in _SETTINGS:
-        source = config.folder / name
-        if source.is_dir():
-            shutil.copytree(source, new / SETTINGS / name)
-        elif source.exists():
-            (new / SETTINGS).mkdir(exist_ok=True)
-            shutil.copy2(source, new / SETTINGS / name)
+    copy_settings(config, new / SETTINGS)
     manifest = Manifest(
         FORMAT,
         config.city_id,
@@ -182,7 +178,18 @@ def _finish(running: Running, new: Path, at_us: int) -> tuple[Manifest, str]:
         files_of(new),
     )
     sync_files(new)
-    return manifest, write_manifest(new, manifest, load_key(config.paths_keys, "ledger"))
+    return manifest, write_signed(new, STEM, manifest, load_key(config.paths_keys, "ledger"))
+
+
+def copy_settings(config: Config, into: Path) -> None:
+    """city.toml and what stands beside it; no secret is among them."""
+    into.mkdir()
+    for name in _SETTINGS:
+        source = config.folder / name
+        if source.is_dir():
+            shutil.copytree(source, into / name)
+        elif source.exists():
+            shutil.copy2(source, into / name)
 
 
 def _tidy(running: Running, target: Path, newest: Path) -> None:

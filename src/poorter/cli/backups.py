@@ -39,7 +39,7 @@ def backup(arguments: argparse.Namespace) -> int:
 
 def restoring(arguments: argparse.Namespace) -> int:
     """Go back to a backup, or only look whether it is whole."""
-    keys = _keys(arguments)
+    keys = keys_of(arguments)
     at_us = None if arguments.at is None else parse_us(arguments.at)
     folder, manifest = choose(arguments.backups.resolve(), keys, at_us)
     mirrors = [mirror.resolve() for mirror in arguments.mirror]
@@ -57,7 +57,7 @@ def restoring(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _keys(arguments: argparse.Namespace) -> Path:
+def keys_of(arguments: argparse.Namespace) -> Path:
     """The folder of keys: that of city.toml, or where a new city of default settings has it."""
     if (arguments.city / FILE).exists():
         return read_config(arguments.city).paths_keys

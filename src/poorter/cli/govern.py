@@ -17,7 +17,7 @@ from poorter.city.text import Text
 from poorter.city.time import DAY_US, format_us
 from poorter.config import Config, read_config
 from poorter.founding import add_systems
-from poorter.gate.lawful import INTERNAL, RELEASE
+from poorter.gate.lawful import GRANTED, INTERNAL
 from poorter.gate.policy import Grant, Processor, Vote
 from poorter.identity.keys import look_over, read_ring, rotate_key
 from poorter.identity.passwords import NO_PASSWORD, hash_password
@@ -101,7 +101,8 @@ def grant(arguments: argparse.Namespace) -> int:
     if len(arguments.approved_by) != 2:
         raise Invalid("a grant needs two approvals: --approved-by A --approved-by B")
     actions = tuple(arguments.actions.split(","))
-    if arguments.processor.startswith(INTERNAL) and arguments.processor != RELEASE:
+    known = arguments.processor in GRANTED and actions == ("read",)
+    if arguments.processor.startswith(INTERNAL) and not known:
         raise Invalid(f"{arguments.processor} is the city's own background work")
 
     async def work(running: Running) -> None:

@@ -9,7 +9,17 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from poorter import __version__
-from poorter.cli import backups, city, connecting, govern, history, ledger, loading, witness
+from poorter.cli import (
+    backups,
+    city,
+    connecting,
+    govern,
+    history,
+    leaving,
+    ledger,
+    loading,
+    witness,
+)
 from poorter.identity.keys import USES
 
 Run = Callable[[argparse.Namespace], int]
@@ -24,6 +34,7 @@ def build_parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
     _city_verbs(verbs)
     _backup_verbs(verbs)
+    _leaving_verbs(verbs)
     _govern_verbs(verbs)
     _loading_verbs(verbs)
     _connecting_verbs(verbs)
@@ -93,6 +104,18 @@ def _backup_verbs(verbs: Verbs) -> None:
         metavar="FOLDER",
         help="a mirror of the ledger, for leaves that the backup lacks (repeatable)",
         **known,
+    )
+
+
+def _leaving_verbs(verbs: Verbs) -> None:
+    text = "Write all that the city has in open formats, also while it is served; not its keys."
+    export = _verb(verbs, "export", text, leaving.export)
+    export.add_argument("folder", type=Path, help="a new folder")
+    text = "Rebuild the city of an export where there is none, and prove that nothing differs."
+    importing = _verb(verbs, "import", text, leaving.importing)
+    importing.add_argument("folder", type=Path, help="the export")
+    importing.add_argument(
+        "--keys", type=Path, metavar="FOLDER", help="the city's keys, where no city.toml says it"
     )
 
 

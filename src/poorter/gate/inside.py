@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from poorter.city.errors import Denied
-from poorter.gate.permit import SEALED, Permit, TypeRule
+from poorter.gate.permit import ANY_TYPE, SEALED, Permit, TypeRule
 from poorter.gate.policy import Policy
 
 #: who works for people's rights
@@ -48,6 +48,20 @@ def keeping(permit: Permit, policy: Policy) -> Permit:
     """
     if permit.processor != KEEPER:
         raise Denied
+    return _with_sealed(permit, policy)
+
+
+def leaving(permit: Permit, policy: Policy) -> Permit:
+    """Of a permit for everything: with the rows of persons as they are kept, sealed, and for as
+    long as each thing has its own term. Any other stays what it is."""
+    rule = permit.rules.get(ANY_TYPE)
+    if rule is None:
+        return permit
+    whole = replace(permit, rules={**permit.rules, ANY_TYPE: replace(rule, retention_us=None)})
+    return _with_sealed(whole, policy)
+
+
+def _with_sealed(permit: Permit, policy: Policy) -> Permit:
     rules = {
         SEALED + name: TypeRule(personal=True)
         for dataset in policy.datasets.values()

@@ -26,6 +26,10 @@ PUBLIC = "public"
 RELEASE = "internal:release"
 #: nobody sets the smallest group of which a figure may leave a wall below this
 GROUP_MIN = 5
+#: writes what it may read into an export, and nothing else, under a grant that ends
+LEAVER = "internal:leave"
+#: of the city's own background work, what officers grant, and that is to read
+GRANTED = frozenset((RELEASE, LEAVER))
 _WRITES = ("write", "command")
 #: what of a purpose makes it that purpose: with another one it is a new use
 _USE = ("goal", "legal_basis", "art6", "art9", "enforcement", "consent_invalid", "glass", "from_us")

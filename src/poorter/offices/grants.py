@@ -10,7 +10,7 @@ from typing import get_args
 from poorter.city.errors import Invalid, NotFound
 from poorter.city.text import Text
 from poorter.city.time import DAY_US
-from poorter.gate.lawful import RELEASE
+from poorter.gate.lawful import GRANTED
 from poorter.gate.permit import Action
 from poorter.gate.policy import Dataset, Grant, Part, Processor
 from poorter.gate.registry import following
@@ -68,7 +68,7 @@ async def draft_grant(
                 f"a grant allows one or more of {', '.join(ACTIONS)}",
             )
         )
-    if processor.startswith(INTERNAL) and (processor != RELEASE or known != ["read"]):
+    if processor.startswith(INTERNAL) and (processor not in GRANTED or known != ["read"]):
         raise Invalid(
             Text(
                 f"{processor} is eigen werk van het platform",
@@ -154,7 +154,7 @@ async def end_grant(running: Running, grant_id: str, by: str) -> None:
     grant = running.gate.policy.grants.get(grant_id)
     if grant is None:
         raise NotFound(Text("die toestemming is er niet", "there is no such grant"))
-    if grant.processor.startswith(INTERNAL):
+    if grant.processor.startswith(INTERNAL) and grant.processor not in GRANTED:
         raise Invalid(
             Text(
                 f"{grant.processor} is eigen werk van het platform",
