@@ -30,9 +30,9 @@ after one another; the best pair counts, the middle one stands beside it.
   a batch.
 - query at 1,000,000: 0.1 % of the entities lie in the circle, a third of those meet q, the first
   20 by id are answered. Query of few: q alone leaves 0.1 %, the circle 20 of those.
-- share of gate and ledger: thread CPU clocks around the gate, its permits, counts of use and the
-  sequencer, in a city in the bench's own process, against the CPU time a request of a served city
-  under wrk; the middle of three.
+- share of gate and ledger: thread CPU clocks around the gate, its permits and counts of use, and
+  the CPU of the ledger's steps, twice a second, in a city in the bench's own process; against the
+  CPU time a request of a served city under wrk, at its rate; the middle of three.
 - file load: the bare script reads the same CSV with the csv module and writes the same tables,
   5,000 readings a commit; it checks nothing.
 - subscriptions: each about one entity; updates go to entities that somebody follows. Delivery is

@@ -108,6 +108,8 @@ class Permit:
     def rule_of(self, types: tuple[str, ...]) -> TypeRule | None:
         """The rule for an entity: that of its first type with one, without what the rule of any
         other of its types takes away."""
+        if len(types) == 1:
+            return self.rule(types[0])
         found: TypeRule | None = None
         for name in types:
             rule = self.rule(name)
