@@ -152,7 +152,7 @@ def page_links(
         pages["next"] = following
     links = []
     for rel, place in pages.items():
-        url = f"{path}?{urlencode(sorted({**rest, **place}.items()))}"
+        url = f"{path}?{urlencode(sorted({**rest, **place}.items()), safe=":*/,")}"
         links.append((b"link", f'<{url}>; rel="{rel}";type="{media}"'.encode()))
     return links
 

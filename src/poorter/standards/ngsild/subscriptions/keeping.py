@@ -199,7 +199,8 @@ class Keeping:
             headers["Link"] = link
         if trace is not None:
             headers["traceparent"] = trace.header()
-        message = notification(sub, data, self._clock.now_us(), self.notice)
+        url = self._urls.get(sub.id, "")
+        message = notification(sub, data, self._clock.now_us(), self.notice, url)
         return _encode({**message, **(more or {})}), headers
 
     # -- by time -------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import msgspec
 from poorter.city.entity import VALUE_KEY
 from poorter.city.ids import mint
 from poorter.city.time import format_us
-from poorter.standards.ngsild.context import CORE_URL
+from poorter.standards.ngsild.context import CORE_URL, is_core
 from poorter.standards.ngsild.decode import NULL
 from poorter.standards.ngsild.encode import feature
 from poorter.standards.ngsild.form import Form
@@ -61,9 +61,14 @@ def whole_data(
 
 
 def notification(
-    sub: Subscription, data: list[dict[str, Any]], at_us: int, kind: str = "Notification"
+    sub: Subscription,
+    data: list[dict[str, Any]],
+    at_us: int,
+    kind: str = "Notification",
+    context_url: str = "",
 ) -> dict[str, Any]:
-    """The message around the data, @context inside where JSON-LD is asked for."""
+    """The message around the data, @context inside where JSON-LD is asked for; a core @context as
+    the subscriber named it, whatever its version."""
     accept = sub.endpoint.accept
     shown: Any = data
     if accept == GEO_JSON:
@@ -77,7 +82,7 @@ def notification(
         "data": shown,
     }
     if accept == LD_JSON:
-        source = sub.form.context.source
+        source = context_url if is_core(context_url) else sub.form.context.source
         message["data"] = [{**doc, "@context": source} for doc in data]
         message["@context"] = source
     return message
