@@ -152,7 +152,8 @@ def page_links(
         pages["next"] = following
     links = []
     for rel, place in pages.items():
-        url = f"{path}?{urlencode(sorted({**rest, **place}.items()), safe=":*/,")}"
+        asked = urlencode(sorted({**rest, **place}.items()), safe=":*/,")
+        url = f"{path}?{asked}"
         links.append((b"link", f'<{url}>; rel="{rel}";type="{media}"'.encode()))
     return links
 

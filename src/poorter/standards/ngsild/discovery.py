@@ -13,7 +13,7 @@ from poorter.standards.ngsild.face import Face, Wanted
 from poorter.standards.ngsild.params import check_names, flag
 from poorter.store.contract import Facet
 
-_LIST = frozenset(("details", "local", "csf", "limit", "offset"))
+_LIST = frozenset(("details", "local", "csf", "count"))
 _ONE = frozenset(("local",))
 
 
