@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 from tests.founded import OFFICERS
 from tests.ngsild.test_http import ID, V1, city, open_city, prop
+from tests.ngsild.test_subscriptions import Receiver, subscription
 
 from poorter.city.clock import ManualClock
 from poorter.city.errors import Invalid, Unauthenticated
@@ -260,5 +261,23 @@ def test_background_work_and_a_restart(tmp_path: Path) -> None:
         again = await open_again(config, clock)
         again.close()
         assert (tmp_path / "data" / "tenants" / "north" / "city.db").exists()
+
+    asyncio.run(run())
+
+
+def test_notifications_name_the_tenant_and_stay_within_it(tmp_path: Path) -> None:
+    async def run() -> None:
+        allowed = {"network.allowed_hosts": ["127.0.0.1"]}
+        async with Receiver() as told, open_tenants(tmp_path, **allowed) as (running, client):
+            doc = subscription(told.url)
+            made = await client.post(f"{V1}/subscriptions", json=doc, headers=NORTH)
+            assert made.status_code == 201
+            for headers, n in ((SOUTH, 2), ({}, 3), (NORTH, 1)):
+                await client.post(f"{V1}/entities", json=city(n=prop(n)), headers=headers)
+            headers, message = await told.next()
+            assert headers["ngsild-tenant"] == "north"
+            assert message["data"][0]["n"]["value"] == 1
+            await told.nothing()
+            await running.outgoing.close()
 
     asyncio.run(run())

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from tests.ngsild.test_http import ID, V1, city, open_city, prop
+from tests.ngsild.test_subscriptions import Receiver, subscribe, subscription
 
 from poorter.city.clock import ManualClock
 from poorter.city.time import SECOND_US, format_us
@@ -113,5 +114,36 @@ def test_an_entity_is_made_transient_and_lasting_again(tmp_path: Path) -> None:
             clock.forward_s(1)
             assert (await client.get(url)).status_code == 404
             assert (await client.post(f"{V1}/entities", json=city())).status_code == 201
+
+    asyncio.run(run())
+
+
+def test_subscribers_hear_that_it_has_gone(tmp_path: Path) -> None:
+    async def run() -> None:
+        clock = ManualClock()
+        allowed: dict[str, object] = {"network.allowed_hosts": ["127.0.0.1"]}
+        async with (
+            Receiver() as told,
+            open_city(tmp_path, clock=clock, more=allowed) as (
+                running,
+                client,
+            ),
+        ):
+            assert running.engine is not None
+            await running.engine.start()
+            triggers = ["entityDeleted", "attributeDeleted"]
+            await subscribe(client, subscription(told.url, notificationTrigger=triggers))
+            body = city(expiresAt=at(clock, 60), n=prop(1, expiresAt=at(clock, 30)), m=prop(2))
+            await client.post(f"{V1}/entities", json=body)
+            clock.forward_s(30)
+            await let_expire(running)
+            _, message = await told.next()
+            assert message["data"][0]["n"]["value"] == NULL
+            clock.forward_s(30)
+            await let_expire(running)
+            _, message = await told.next()
+            assert message["data"][0]["deletedAt"] == at(clock, 0)
+            await running.engine.stop()
+            await running.outgoing.close()
 
     asyncio.run(run())
