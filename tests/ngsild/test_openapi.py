@@ -94,5 +94,6 @@ def test_requests_made_from_the_document_are_answered_as_it_says(tmp_path: Path)
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(3600)
 def test_many_more_requests_made_from_the_document(tmp_path: Path) -> None:
     ask_everything(tmp_path, EXAMPLES_SOAK)

@@ -184,6 +184,7 @@ def test_q_is_answered_as_the_words_of_the_standard_have_it(tmp_path: Path) -> N
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("seed", range(2, 10))
 def test_q_over_many_worlds(tmp_path: Path, seed: int) -> None:
     judge_q(tmp_path, seed, 1000)
@@ -356,5 +357,6 @@ def test_time_is_answered_as_the_words_of_the_standard_have_it(tmp_path: Path) -
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(3600)
 def test_time_over_many_questions(tmp_path: Path) -> None:
     judge_time(tmp_path, 1000)
