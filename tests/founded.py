@@ -35,6 +35,7 @@ async def founded(
                 await running.registry.adopt(goal.id, Vote("Council", "2026-01-01", 2, 1), "ada")
         yield running
     finally:
+        await running.outgoing.close()
         running.close()
 
 

@@ -262,8 +262,10 @@ def test_no_answer_and_wrong_answers_are_said_within_their_time() -> None:
             with pytest.raises(Invalid, match="this is why"):
                 await remote.get("/told")
             await remote.close()
+        gone = Remote(url, patience=Patience(0.3, 2, 1))
         with pytest.raises(Unavailable):
-            await Remote(url, patience=Patience(0.3, 2, 1)).get("/gone")
+            await gone.get("/gone")
+        await gone.close()
         for no_url in ("", "ftp://x", "http://", "http://[bad", "nothing"):
             with pytest.raises(Invalid):
                 Remote(no_url)

@@ -19,7 +19,7 @@ def test_a_body_slower_than_a_lease_is_written(tmp_path: Path) -> None:
                 running.clock._clock.forward_s(3)  # type: ignore[attr-defined]
                 yield whole[20:]
 
-            headers = {"content-type": "application/json"}
+            headers = {"content-type": "application/json", "content-length": str(len(whole))}
             made = await client.post(f"{V1}/entities", content=slowly(), headers=headers)
             assert made.status_code == 201, made.text
             assert (await client.get(f"{V1}/entities/{ID}")).status_code == 200

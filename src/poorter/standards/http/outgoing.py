@@ -4,25 +4,32 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-from base64 import b64encode
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from urllib.parse import quote, unquote, urlsplit
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit
 
 from poorter.city.errors import Invalid, Unavailable
-from poorter.standards.http.answering import Answering, Broken, Oversized
-from poorter.standards.http.connections import Connections, Origin
+
+if TYPE_CHECKING:
+    import aiohttp
+    from yarl import URL
 
 BYTES_MAX = 8 * 1024 * 1024
+CONNECTIONS_MAX = 256
+#: so that one that hangs leaves room for the others
+TO_ONE_MAX = 32
+IDLE_S = 30.0
 _METHOD = re.compile(r"[A-Z]{1,20}")
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[ -~\t]*")
 _SAFE = "%/:=&?~+!$,;'@()*[]-._"
 #: what this side says of the message itself, whatever a subscription asks
 _OURS = frozenset(("host", "content-length", "transfer-encoding", "connection"))
+_UNSAID = frozenset(("User-Agent", "Content-Type"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +42,13 @@ class Reply:
 
 
 class Outgoing:
-    """One client for the whole city. Its connections are made at the first request: a city that
-    calls nobody does not pay for them."""
+    """One client for the whole city. Made at the first request: a city that calls nobody does
+    not pay for it."""
 
     def __init__(self, allowed_hosts: tuple[str, ...]) -> None:
         self._allowed = frozenset(host.lower() for host in allowed_hosts)
-        self._connections: Connections | None = None
+        self._session: aiohttp.ClientSession | None = None
+        self._tls: ssl.SSLContext | None = None
 
     def check(self, url: str) -> None:
         """Raises Invalid unless `url` is http(s) to an allowed host."""
@@ -72,74 +80,89 @@ class Outgoing:
         Raises: Invalid for a host that is not allowed, Unavailable for no or no whole answer.
         """
         self.check(url)
-        if self._connections is None:
-            self._connections = Connections()
+        import aiohttp  # only a city that calls others loads it
+
         try:
             target = _target(url)
-            request = _head(method, target, headers or {}, len(body)) + body
-            answering = Answering(method, bytes_max)
-            async with asyncio.timeout(timeout_s):
-                await self._connections.ask(target.origin, request, answering)
-            return Reply(answering.status, answering.headers, answering.body)
-        except Oversized:
-            raise Unavailable(f"{url[:200]} sends over {bytes_max} bytes") from None
+            kept = {n: v for n, v in (headers or {}).items() if n.lower() not in _OURS}
+            _check_head(method, kept)
+            request = self._made().request(
+                method,
+                target,
+                headers=kept,
+                data=body or None,
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(timeout_s),
+                ssl=self._authorities() if target.scheme == "https" else True,
+            )
+            async with request as answer:
+                parts: list[bytes] = []
+                size = 0
+                async for part in answer.content.iter_any():
+                    size += len(part)
+                    if size > bytes_max:
+                        raise Unavailable(f"{url[:200]} sends over {bytes_max} bytes")
+                    parts.append(part)
+                return Reply(answer.status, _joined(answer.headers), b"".join(parts))
         except TimeoutError:
             raise Unavailable(f"{url[:200]} took over {timeout_s:g} s") from None
-        except (Broken, OSError, ValueError) as wrong:
+        except (aiohttp.ClientError, OSError, ValueError) as wrong:
             raise Unavailable(f"{url[:200]}: {type(wrong).__name__} {wrong}"[:400]) from None
+
+    def _made(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            import aiohttp
+
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(
+                    limit=CONNECTIONS_MAX, limit_per_host=TO_ONE_MAX, keepalive_timeout=IDLE_S
+                ),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                skip_auto_headers=_UNSAID,
+            )
+        return self._session
+
+    def _authorities(self) -> ssl.SSLContext:
+        if self._tls is None:
+            import certifi
+
+            self._tls = ssl.create_default_context(cafile=certifi.where())
+        return self._tls
 
     async def close(self) -> None:
         """End what is open."""
-        if self._connections is not None:
-            self._connections.close()
-            self._connections = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Target:
-    origin: Origin
-    path: str
-    host: str  # as the Host header has it
-    login: str | None
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
 
 
 @lru_cache(maxsize=4096)
-def _target(url: str) -> _Target:
-    """Where a URL that was checked leads. Raises ValueError."""
+def _target(url: str) -> URL:
+    """A URL that was checked, as it goes over the line: what is encoded stays as it is, for a
+    source may tell %2F from a slash. Raises ValueError."""
+    from yarl import URL
+
     parts = urlsplit(url)
-    secure = parts.scheme == "https"
-    usual = 443 if secure else 80
-    name = (parts.hostname or "").encode("idna" if not url.isascii() else "ascii").decode("ascii")
-    port = parts.port or usual
-    host = f"[{name}]" if ":" in name else name
-    login = None
-    if parts.username is not None:
-        both = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-        login = "Basic " + b64encode(both.encode()).decode("ascii")
-    path = quote(parts.path or "/", safe=_SAFE)
-    if parts.query:
-        path += "?" + quote(parts.query, safe=_SAFE)
-    return _Target(
-        Origin(secure, name, port), path, host if port == usual else f"{host}:{port}", login
+    netloc = parts.netloc if parts.netloc.isascii() else parts.netloc.encode("idna").decode()
+    encoded = f"{parts.scheme}://{netloc}{quote(parts.path or '/', safe=_SAFE)}"
+    return URL(
+        f"{encoded}?{quote(parts.query, safe=_SAFE)}" if parts.query else encoded, encoded=True
     )
 
 
-def _head(method: str, target: _Target, headers: Mapping[str, str], length: int) -> bytes:
-    """The head of a request. Raises ValueError for what can't stand in one."""
+def _check_head(method: str, headers: Mapping[str, str]) -> None:
+    """Raises ValueError for what can't stand in the head of a request."""
     if not _METHOD.fullmatch(method):
         raise ValueError("no such method")
-    given = {name.lower() for name in headers}
-    lines = [f"{method} {target.path} HTTP/1.1", f"Host: {target.host}"]
-    for name, value in (("accept", "*/*"), ("accept-encoding", "gzip, deflate")):
-        if name not in given:
-            lines.append(f"{name}: {value}")
-    if target.login is not None and "authorization" not in given:
-        lines.append(f"Authorization: {target.login}")
     for name, value in headers.items():
         if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
             raise ValueError(f"{name[:40]!r} can't stand in a head with this value")
-        if name.lower() not in _OURS:
-            lines.append(f"{name}: {value}")
-    if length or method in ("POST", "PUT", "PATCH"):
-        lines.append(f"Content-Length: {length}")
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("ascii")
+
+
+def _joined(headers: Any) -> dict[str, str]:
+    """Headers by name in lower case; what came twice stands in one, as RFC 9110 (5.3) has it."""
+    found: dict[str, str] = {}
+    for name, value in headers.items():
+        low = name.lower()
+        found[low] = f"{found[low]}, {value}" if low in found else value
+    return found
