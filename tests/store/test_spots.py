@@ -19,6 +19,8 @@ from poorter.city.matching import matches
 from poorter.city.query import And, Compare, Condition, Geo, Query, Range
 from poorter.city.query import Path as Name
 from poorter.gate.permit import Permit, TypeRule
+from poorter.store.body import encode_attribute
+from poorter.store.contents import AttributeRow, EntityRow
 from poorter.store.contract import (
     Change,
     Create,
@@ -264,3 +266,20 @@ def test_each_answer_is_of_one_moment(store: SqliteStore) -> None:
         done.set()
         writer.join()
     assert store._spots.generation > 20
+
+
+def test_rows_that_are_taken_in_past_the_writer_are_found(store: SqliteStore) -> None:
+    city = City(store)
+    geo = areas(city.dice)[2]
+    store.query(READ, Query(("P",), condition=CONDITIONS[1], geo=geo))
+    store._spots.wait()
+    assert city.check() > 0
+    point = {"type": "Point", "coordinates": [5.008, 52.008]}
+    parts = (Attribute("n", 7), Attribute("location", point, "GeoProperty"))
+    city.entities["urn:e:new"] = Entity("urn:e:new", ("P",), parts)
+    rows = tuple(AttributeRow(a.name, "", encode_attribute(a), T0, T0) for a in parts)
+    kept = EntityRow("urn:e:new", ("P",), (), 1, T0, T0, True, None, rows)
+    store.take_in(permit("administer"), [kept])
+    query = Query(("P",), condition=CONDITIONS[1], geo=geo, limit=1000)
+    assert "urn:e:new" in city.paged(READ, query)
+    city.check()

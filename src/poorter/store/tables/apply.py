@@ -91,7 +91,7 @@ class Applier:
             BringBack: upkeep.bring_back,
             Expire: upkeep.expire,
             GiveBack: upkeep.give_back,
-            TakeIn: Taking(connection, self.flush, self.forget).take_in,
+            TakeIn: Taking(connection, self.flush, self.forget_all).take_in,
         }
 
     def apply(self, op: c.Op, permit: Permit, now_us: int) -> Any:
@@ -139,7 +139,7 @@ class Applier:
 
     def forget_all(self) -> None:
         """Rows went in past all that keeps any of them in memory."""
-        self.forget_known()
+        self.forget()
         self._spots.forget()
 
     def forget(self) -> None:
