@@ -12,7 +12,7 @@ import apsw
 import msgspec
 
 from poorter.store.history.rows import Row
-from poorter.store.tables.port import Dialect
+from poorter.store.tables.port import Dialect, Packed
 
 BUSY_MS = 5000
 #: free pages that a database may keep for what comes next; more go back to the disk
@@ -81,7 +81,22 @@ DIALECT = Dialect(
     refusals=(apsw.ConstraintError, apsw.TooBigError),
     failures=(apsw.Error,),
     describe=_describe,
-    points="SELECT id, west, south FROM place",
+    packed=Packed(
+        entities=(
+            "SELECT group_concat(id ORDER BY urn), max(urn) FROM "
+            "(SELECT id, urn FROM entity WHERE urn > ?1 ORDER BY urn LIMIT ?2)"
+        ),
+        places=(
+            "SELECT group_concat(format('%d,%d,%d,%.6f,%.6f', attribute, entity, cell, west, "
+            "south)) FROM (SELECT c.attribute, c.entity, c.cell, p.west, p.south FROM cell c "
+            "CROSS JOIN place p ON p.id = c.attribute WHERE c.cell >= ?1 AND c.cell < ?2 "
+            "ORDER BY c.cell LIMIT ?3)"
+        ),
+        numbers=(
+            "SELECT group_concat(format('%d,%!.17g', entity, num)) FROM attribute "
+            "WHERE entity > ?2 AND entity <= ?3 AND +name = ?1 AND num IS NOT NULL AND live"
+        ),
+    ),
 )
 
 

@@ -16,6 +16,22 @@ from typing import Any, Protocol
 from poorter.store.history.rows import Row
 
 
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """Selects of a page of rows as one text, all their numbers one after another with commas
+    between: a row at a time would ask for the interpreter a million times. None without rows.
+
+    `entities`: their numbers by ascending id, and the last id; after the id ?1, ?2 of them.
+    `places`: row, entity, cell, longitude and latitude (as good as 0.0001 degrees) of ?3 points,
+    cell by cell, from the cell ?1 to before ?2. `numbers`: entity and number (as good as 16
+    digits) of the instances of the name ?1, of entities after ?2 up to ?3.
+    """
+
+    entities: str
+    places: str
+    numbers: str
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Dialect:
     """Pieces of SQL. Those with {} are filled in by `format`.
@@ -60,8 +76,8 @@ class Dialect:
     refusals: tuple[type[Exception], ...]
     failures: tuple[type[Exception], ...]
     describe: Callable[[Exception], str]
-    #: (row, longitude, latitude) of each place, as good as 0.0001 degrees; None: not to be had
-    points: str | None = None
+    #: None: not to be had
+    packed: Packed | None = None
 
 
 class Connection(Protocol):

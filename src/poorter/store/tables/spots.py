@@ -21,7 +21,6 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -45,6 +44,8 @@ _AT_ONCE = 20_000
 _METRES_A_DEGREE = EARTH_RADIUS_M * math.pi / 180
 #: of distances and boxes: what is kept of a place is rounded
 _MARGIN_M, _MARGIN_DEGREES = 10.0, 0.0001
+#: of numbers, of which 16 digits are kept
+_EXACT = 1e-14
 _FLAT_M_MAX, _FLAT_DEGREES_MAX = 50_000.0, 65.0
 
 
@@ -126,14 +127,13 @@ class Field:
 
     def _passing(self, test: Between, start: int, end: int) -> Any:
         column = self.numbers[test.name][start:end]
-        if test.low == test.high:
-            passes = column == test.low
-        elif test.low == -math.inf:
-            passes = column <= test.high
+        low, high = test.low - abs(test.low) * _EXACT, test.high + abs(test.high) * _EXACT
+        if low == -math.inf:
+            passes = column <= high
         else:
-            passes = column >= test.low
-            if test.high != math.inf:
-                passes &= column <= test.high
+            passes = column >= low
+            if high != math.inf:
+                passes &= column <= high
         return passes | (column == UNSURE) if test.name in self.unsure else passes
 
 
@@ -312,67 +312,79 @@ class Spots:
             self._thread = None
 
     def _read(self, connection: Connection, name: int, numbers: set[int]) -> Field | None:
-        read = self._columns
-        first, end = name << 32, elsewhere(name)
-        (ids,) = read(connection.stream("SELECT id FROM entity ORDER BY urn", ()), 1)
-        rows, entities, cells = read(
-            connection.stream(
-                "SELECT attribute, entity, cell FROM cell WHERE cell >= ? AND cell < ?",
-                (first, end),
-            ),
-            3,
-        )
-        at, lon, lat = read(connection.stream(connection.dialect.points or "", ()), 3, float)
-        values = {}
-        for number in numbers:
-            of_number = (
-                f"SELECT entity, num FROM attribute "
-                f"{connection.dialect.indexed.format('attribute_num')} "
-                "WHERE name = ? AND num IS NOT NULL AND live"
-            )
-            values[number] = read(connection.stream(of_number, (number,)), 2, float)
-        if self._stopping:
-            return None
-        return _field(ids, (rows, entities, cells - first), (at, lon, lat), values)
+        packed = connection.dialect.packed
+        assert packed is not None
+        ids = self._entities(connection, packed.entities)
+        points = self._places(connection, packed.places, name)
+        last = int(ids.max(initial=0))
+        values = {
+            one: self._numbers(connection, packed.numbers, one, last) for one in sorted(numbers)
+        }
+        return None if self._stopping else _field(ids, points, values)
 
-    def _columns(self, stream: Any, width: int, kind: Any = np.int64) -> list[Any]:
-        parts = [np.zeros((0, width), kind)]
-        while not self._stopping and (rows := list(islice(stream, _AT_ONCE))):
-            parts.append(np.array(rows, kind))
-        return list(np.concatenate(parts).T)
+    def _entities(self, connection: Connection, sql: str) -> Ints:
+        parts, after = [np.zeros(0)], ""
+        while not self._stopping:
+            ((text, last),) = connection.execute(sql, (after, _AT_ONCE))
+            if text is None:
+                break
+            parts.append(_numbers_in(text, 1)[0])
+            after = last
+        return np.concatenate(parts).astype(np.int64)
+
+    def _places(self, connection: Connection, sql: str, name: int) -> Floats:
+        """Columns: row, entity, cell without the name, longitude, latitude."""
+        parts, cell, end, size = [np.zeros((5, 0))], name << 32, elsewhere(name), _AT_ONCE
+        while not self._stopping:
+            ((text,),) = connection.execute(sql, (cell, end, size))
+            if text is None:
+                break
+            page = _numbers_in(text, 5)
+            last = page[2].max()
+            if page.shape[1] < size:
+                parts.append(page)
+                break
+            if last == cell:
+                size *= 2  # there is more in this one cell
+                continue
+            parts.append(page[:, page[2] < last])  # the last one may go on
+            cell = int(last)
+        places = np.concatenate(parts, axis=1)
+        places[2] -= name << 32
+        return places
+
+    def _numbers(self, connection: Connection, sql: str, name: int, last: int) -> Floats:
+        """Columns: entity, number."""
+        parts = [np.zeros((2, 0))]
+        for start in range(0, last, _AT_ONCE):
+            if self._stopping:
+                break
+            ((text,),) = connection.execute(sql, (name, start, start + _AT_ONCE))
+            if text is not None:
+                parts.append(_numbers_in(text, 2))
+        return np.concatenate(parts, axis=1)
 
 
-def _field(
-    ids: Ints,
-    points: tuple[Ints, Ints, Ints],
-    boxes: tuple[Floats, Floats, Floats],
-    values: dict[int, list[Floats]],
-) -> Field:
-    """`ids`: numbers of entities in the order of their ids; `points`: row, entity, cell of each;
-    `boxes`: row, longitude, latitude of each place; `values`: entity, number of each name."""
-    size = int(max(ids.max(initial=0), points[1].max(initial=0))) + 1
+def _numbers_in(text: str, width: int) -> Floats:
+    """The columns of rows of so many numbers."""
+    return np.fromstring(text, sep=",").reshape(-1, width).T
+
+
+def _field(ids: Ints, points: Floats, values: dict[int, Floats]) -> Field:
+    """`ids`: numbers of entities in the order of their ids; `points` and `values` as read."""
+    rows, entities, cells = points[:3].astype(np.int64)
+    size = int(max(ids.max(initial=0), entities.max(initial=0))) + 1
     rank_of = np.full(size, -1, np.int64)
     rank_of[ids] = np.arange(len(ids))
-    rows, entities, cells = points
     order = np.lexsort((rank_of[entities], cells))
-    rows, entities, cells = rows[order], entities[order], cells[order]
-    at, lon, lat = boxes
-    by_row = np.argsort(at)
-    at = at[by_row]
-    found = np.minimum(np.searchsorted(at, rows), max(0, len(at) - 1))
-    placed = at[found] == rows if len(at) else np.zeros(len(rows), bool)
-    loose = set(rows[~placed].tolist())
-    where = by_row[found] if len(at) else np.full(len(rows), -1)
-    lon, lat = (np.append(column, NONE)[where] for column in (lon, lat))
+    rows, entities, cells, lon, lat = (c[order] for c in (rows, entities, cells, *points[3:]))
     place_of = np.full(size, -1, np.int64)
     place_of[entities] = np.arange(len(entities))
     several = np.bincount(entities, minlength=size) > 1
     place_of[several] = -1
-    made = Field(cells, rows, rank_of[entities], lon, lat, place_of, loose)
+    made = Field(cells, rows, rank_of[entities], lon, lat, place_of)
     for name, (of, numbers) in values.items():
         whole = of.astype(np.int64)
-        inside = whole < size
-        whole, numbers = whole[inside], numbers[inside]
         by_entity = np.full(size, NONE)
         by_entity[whole] = numbers
         by_entity[np.bincount(whole, minlength=size) > 1] = UNSURE

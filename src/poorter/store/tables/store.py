@@ -73,7 +73,7 @@ class TableStore:
         self._recent = Recent()
         self._files = Files(folder)
         self._expiry = Expiry(connection)
-        self._spots = Spots(self._reader, connection.dialect.points is not None)
+        self._spots = Spots(self._reader, connection.dialect.packed is not None)
         self._writer = Writer(
             connection,
             self._files,
