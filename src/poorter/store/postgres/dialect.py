@@ -76,7 +76,6 @@ DIALECT = Dialect(
         f"EXISTS (SELECT 1 FROM attribute g {_THEN.format('place', 'p', 'p.id = g.id')} "
         f"WHERE p.box && {_BOX} AND g.name = ? AND g.live AND g.entity = e.id OFFSET 0)"
     ),
-    points=None,
     history_bytes="SELECT pg_total_relation_size('history')",
     refusals=(psycopg.DataError, psycopg.IntegrityError, errors.ProgramLimitExceeded),
     failures=(psycopg.Error,),
