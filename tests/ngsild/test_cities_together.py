@@ -524,3 +524,29 @@ def test_types_and_attributes_of_all_cities(together: dict[str, httpx.Client]) -
     assert (price["attributeCount"], price["typeNames"]) == (2, ["OffStreetParking"])
     assert a.get(f"{V1}/attributes/spots").json()["attributeCount"] == 2
     assert a.get(f"{V1}/attributes/width").status_code == 404
+
+
+def test_evolutions_are_written_where_they_are_held(together: dict[str, httpx.Client]) -> None:
+    a, b = together["a"], together["b"]
+    url = f"{V1}/temporal/entities"
+    kept = f"{url}/{_road('w')['id']}"
+    writes = ("upsertTemporal", "appendAttrsTemporal", "deleteAttrsTemporal", "deleteTemporal")
+    changes = ("updateAttrInstanceTemporal", "deleteAttrInstanceTemporal")
+    join(a, b, "Road", mode="redirect", operations=[*TEMPORAL, *writes, *changes])
+    _evolve(a, "w", {1: 10, 2: 20})
+    assert a.get(f"{kept}?local=true").status_code == 404
+    assert _days(b.get(kept).json()) == {1: 10, 2: 20}
+    more = {"spots": [prop(30, observedAt="2026-05-03T00:00:00Z")]}
+    assert a.post(f"{kept}/attrs", json=more).status_code == 204
+    whole = a.get(kept).json()
+    assert _days(whole) == {1: 10, 2: 20, 3: 30}
+    one = f"{kept}/attrs/spots/{whole['spots'][0]['instanceId']}"
+    said = {"spots": [prop(11, observedAt="2026-05-01T00:00:00Z")]}
+    assert a.patch(one, json=said).status_code == 204
+    assert _days(b.get(kept).json())[1] == 11
+    last = b.get(kept).json()["spots"][-1]["instanceId"]
+    assert a.delete(f"{kept}/attrs/spots/{last}").status_code == 204
+    assert _days(b.get(kept).json()) == {1: 11, 2: 20}
+    assert a.delete(f"{kept}/attrs/spots").status_code == 204
+    assert a.delete(kept).status_code == 204
+    assert [city.get(kept).status_code for city in (a, b)] == [404, 404]

@@ -59,16 +59,26 @@ def known_types(face: Face, permit: Permit, urn: str) -> tuple[str, ...] | None:
         return None
 
 
-def plan(face: Face, way: Way, permit: Permit, operations: tuple[str, ...], target: Target) -> Plan:
+def plan(
+    face: Face,
+    way: Way,
+    permit: Permit,
+    operations: tuple[str, ...],
+    target: Target,
+    temporal: bool = False,
+) -> Plan:
     """Who does what, by any of `operations`. Raises Denied for what the caller may not write,
-    wherever it is held."""
+    wherever it is held. `temporal`: an evolution, of those who offer that; the latest state of an
+    entity is no business of theirs, nor its evolution that of the others."""
     legs: list[Leg] = []
     left = target.names
     whole_elsewhere = False
     for mode in ("exclusive", "redirect", "inclusive"):
         offered = left
         for one in face.sources.registry.running():
-            if one.mode != mode or one.temporal:
+            if one.mode != mode or (one.temporal and not temporal):
+                continue
+            if temporal and not one.operations.intersection(operations):
                 continue
             part = _part(face.sources.registry, one, permit, target, offered)
             if part is None:

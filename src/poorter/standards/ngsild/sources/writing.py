@@ -42,6 +42,11 @@ class Write:
     said: Said | None
     one: bool = False  # the body is one attribute, not an entity with some
 
+    @property
+    def temporal(self) -> bool:
+        """Whether it is about an evolution: those operations are named so (4.20)."""
+        return self.operation.endswith("Temporal")
+
 
 async def create(face: Face, request: Request) -> Answer:
     """POST /entities (5.6.1)."""
@@ -62,7 +67,7 @@ async def create(face: Face, request: Request) -> Answer:
     def local(part: Held) -> Awaitable[Answer]:
         return provision.create(face, part)
 
-    return await _spread(face, held, permit, context, target, write, local, combine)
+    return await spread(face, held, permit, context, target, write, local, combine)
 
 
 async def replace(face: Face, request: Request, urn: str) -> Answer:
@@ -115,7 +120,7 @@ async def _whole(
     def local(part: Held) -> Awaitable[Answer]:
         return handler(face, part, urn)
 
-    return await _spread(face, held, permit, context, target, write, local, combine)
+    return await spread(face, held, permit, context, target, write, local, combine)
 
 
 async def change_one(face: Face, request: Request, urn: str, term: str) -> Answer:
@@ -168,7 +173,7 @@ async def _one(
     def local(part: Held) -> Awaitable[Answer]:
         return handler(face, part, urn, term)
 
-    return await _spread(face, held, permit, context, target, write, local, combine)
+    return await spread(face, held, permit, context, target, write, local, combine)
 
 
 async def delete(face: Face, request: Request, urn: str) -> Answer:
@@ -190,10 +195,10 @@ async def delete(face: Face, request: Request, urn: str) -> Answer:
     def local(part: Held) -> Awaitable[Answer]:
         return provision.delete(face, part, urn)
 
-    return await _spread(face, held, permit, context, target, write, local, combine)
+    return await spread(face, held, permit, context, target, write, local, combine)
 
 
-async def _spread(
+async def spread(
     face: Face,
     held: Held,
     permit: Permit,
@@ -205,7 +210,7 @@ async def _spread(
 ) -> Answer:
     """Each its part, all at the same time, one answer."""
     way = Way(face.sources, held, context)
-    planned = plan(face, way, permit, (write.operation,), target)
+    planned = plan(face, way, permit, (write.operation,), target, write.temporal)
     if not planned.legs:
         return await local(held)
     here: asyncio.Task[Outcome] | None = None
