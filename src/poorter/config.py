@@ -77,6 +77,13 @@ SETTINGS: tuple[Setting, ...] = (
         "Cookies only over https; so too when public_url is https.",
     ),
     Setting("identity", "desk_code_hours", int, 72, "A login code from the desk is valid so long."),
+    Setting(
+        "identity",
+        "wallet_encrypted",
+        bool,
+        False,
+        "Wallets encrypt their answer to the city (direct_post.jwt).",
+    ),
     Setting("identity", "resident_minutes", int, 60, "A resident is logged in so long."),
     Setting("server", "log", str, "text", "Log lines as text for people, or json."),
     Setting("network", "allowed_hosts", list, [], "Hosts that this city may call; empty: none."),
@@ -162,6 +169,7 @@ class Config:
     server_certificate_proxies: tuple[str, ...]
     server_secure_cookies: bool
     identity_desk_code_hours: int
+    identity_wallet_encrypted: bool
     identity_resident_minutes: int
     server_log: str
     identity_providers: tuple[Provider, ...]

@@ -33,6 +33,7 @@ from poorter.identity.services import MY_DATA
 from poorter.jobs import Jobs
 from poorter.offices.desk import session_of
 from poorter.offices.devices import devices
+from poorter.offices.letters import give_to_app
 from poorter.offices.looked import purpose_at, subjects_of
 from poorter.running import TENANTS_FOLDER, Running, open_city
 from poorter.standards.http.asgi import Answering, Receive, Scope, Send
@@ -110,7 +111,14 @@ def make_app(running: Running) -> ASGIApp:
         running.clock,
         config.server_proxies,
     )
-    whole = handle.CityHandle(face, running.gate, running.decisions, running.stream, running.clock)
+    whole = handle.CityHandle(
+        face,
+        running.gate,
+        running.decisions,
+        running.stream,
+        running.clock,
+        partial(give_to_app, running),
+    )
     lines = ldv.LogReading(running.insight, asking, partial(_resident, running))
     ledger = proofs.Proofs(
         running.sequencer, running.store, running.gate, asking, partial(purpose_at, running)

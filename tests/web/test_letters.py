@@ -11,15 +11,20 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tests.walls.city import V1, App, T, city
 from tests.web.test_entering import visitor
 from tests.web.test_offices import leaves
 from tests.web.test_pages import browsing, check_html, hidden, log_in
 
 from poorter.city.clock import ManualClock
+from poorter.city.errors import Invalid
 from poorter.gate.genesis import RUN
+from poorter.gate.policy import Purpose
 from poorter.identity.keys import read_ring
 from poorter.identity.letters import SORTS
 from poorter.identity.sessions import Officer
+from poorter.offices.grants import approve_grant, draft_grant
+from poorter.offices.keys import make_key
 from poorter.offices.letters import check_code, give_code
 from poorter.running import Running
 from poorter.store.contract import Change, PutRecord
@@ -173,3 +178,35 @@ async def _other_office(running: Running) -> None:
     permit = running.gate.permit("internal:identity", RUN, "administer")
     cor = PutRecord("officer", "cor", Officer("cor", "Belastingen", ("clerk",), "").to_doc())
     await running.store.commit_async(permit, Change((cor,)))
+
+
+def test_an_app_that_sends_letters_gets_a_code_for_each_and_reads_none(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with city(tmp_path) as c, visitor(c.running) as client:
+            debts = c.apps["debt-help"]
+            path, body = "/api/city/letters", {"kind": "letter", "subject": "care"}
+            assert (await debts.post(path, body)).status_code == 403
+            for actions in (["read"], ["read", "write"]):
+                with pytest.raises(Invalid, match="only be made"):
+                    given = ("app:post", "post", "letters", actions, 5, "ada")
+                    await draft_grant(c.running, *given)
+            with pytest.raises(Invalid, match="through a release"):
+                given = ("app:debt-help", "debt-help", "letters", ["write"], 5, "ada")
+                await draft_grant(c.running, *given)
+            why = Purpose("post", "people", T, "Awb 3:40", "Postkamer", art6="e")
+            await c.running.registry.put([why], "ada", "post")
+            draft = await draft_grant(c.running, "app:post", "post", "letters", ["write"], 5, "ada")
+            await approve_grant(c.running, draft.id, "bob")
+            _, key = await make_key(c.running, "app:post", "post", 5, "ada")
+            post = App(c.client, {"authorization": f"Bearer {key}"})
+            made = await post.post(path, body)
+            assert made.status_code == 201, made.text
+            other = await post.post(path, {**body, "kind": "message"})
+            assert other.json()["code"] != made.json()["code"]
+            page = await checked(client, made.json()["code"], "en")
+            assert "Postkamer" in page
+            for wrong in ({"kind": "officer"}, {"subject": "Fenna"}, {"kind": 3}, {"kind": ""}):
+                assert (await post.post(path, {**body, **wrong})).status_code == 400, wrong
+            assert (await post.get(f"{V1}/entities?type=letter")).status_code == 403
+
+    asyncio.run(run())

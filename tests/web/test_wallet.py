@@ -4,7 +4,7 @@
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from html import unescape
 from pathlib import Path
@@ -12,18 +12,25 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
+import msgspec
+from jwcrypto.jwe import JWE
+from jwcrypto.jwk import JWK
 from tests.founded import founded
 from tests.serving import serving
 from tests.wallets import ISSUER, VCT, Wallet, credential, new_key, status_list
 from tests.web.test_federated import CITY, browser
-from tests.web.test_pages import check_html
+from tests.web.test_pages import check_html, hidden
 
 from poorter.city.clock import SystemClock
 from poorter.city.text import Text
 from poorter.gate.genesis import RUN
+from poorter.identity.persons import digest_of
 from poorter.identity.residents import COOKIE, Known
+from poorter.identity.sealing import unseal
 from poorter.identity.services import MY_DATA, Service
 from poorter.offices.desk import session_of
+from poorter.offices.federated import TRY
+from poorter.offices.wallet import Asked, client_id
 from poorter.running import Running
 
 KEY = new_key("issuer-1")
@@ -41,7 +48,9 @@ TABLE = {
 
 
 @asynccontextmanager
-async def city(folder: Path, hosts: list[str] | None = None) -> AsyncIterator[Running]:
+async def city(
+    folder: Path, hosts: list[str] | None = None, encrypted: bool = False
+) -> AsyncIterator[Running]:
     folder.mkdir(exist_ok=True)
     (folder / "issuer.json").write_text(json.dumps({"keys": [json.loads(KEY.export_public())]}))
     little = TABLE | {"vct": "https://issuer.example/age", "person_claim": "", "person_scheme": ""}
@@ -49,6 +58,7 @@ async def city(folder: Path, hosts: list[str] | None = None) -> AsyncIterator[Ru
         "network.allowed_hosts": hosts or [],
         "server.public_url": CITY,
         "identity.wallets": {"card": TABLE, "age": little},
+        "identity.wallet_encrypted": encrypted,
     }
     clock: Any = SystemClock()
     async with founded(folder, clock, more=settings) as running:
@@ -220,3 +230,114 @@ def test_a_revoked_credential_and_a_list_that_is_away(tmp_path: Path) -> None:
             assert await tried(1, "http://evil.example/status") == 400, "not an allowed host"
 
     asyncio.run(run())
+
+
+def sealed(request: dict[str, str], form: dict[str, str], **more: Any) -> dict[str, str]:
+    """The answer of a wallet, encrypted by another's library as `direct_post.jwt` has it."""
+    (key,) = json.loads(request["client_metadata"])["jwks"]["keys"]
+    inside = {"vp_token": json.loads(form["vp_token"]), "state": form["state"]} | more.pop(
+        "also", {}
+    )
+    head = {"alg": "ECDH-ES", "enc": "A256GCM", "kid": key["kid"], **more.pop("head", {})}
+    message = JWE(json.dumps(inside).encode(), json.dumps(head), algs=list(ANY))
+    message.add_recipient(more.pop("key", None) or JWK(**key))
+    return {"response": str(message.serialize(compact=True))}
+
+
+ANY = ("ECDH-ES", "ECDH-ES+A128KW", "A256GCM", "A128CBC-HS256", "dir", "A256KW")
+
+
+def test_an_encrypted_answer_is_taken_where_it_was_asked_and_no_other(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with city(tmp_path, encrypted=True) as running, browser(running) as client:
+            stranger = JWK.generate(kty="EC", crv="P-256")
+            shared = JWK.generate(kty="oct", size=256)
+
+            def bent(request: dict[str, str], form: dict[str, str]) -> dict[str, str]:
+                *parts, tag = sealed(request, form)["response"].split(".")
+                return {"response": ".".join([*parts, ("A" if tag[0] != "A" else "B") + tag[1:]])}
+
+            wrongs: tuple[Callable[..., dict[str, str]], ...] = (
+                lambda r, f: f,
+                lambda r, f: f | sealed(r, f, also={"state": "another"}),
+                lambda r, f: sealed(r, f, key=stranger),
+                lambda r, f: sealed(r, f, head={"zip": "DEF"}),
+                lambda r, f: sealed(r, f, head={"enc": "A128CBC-HS256"}),
+                lambda r, f: sealed(r, f, head={"alg": "ECDH-ES+A128KW"}),
+                lambda r, f: sealed(r, f, head={"alg": "dir"}, key=shared),
+                lambda r, f: sealed(r, f, head={"kid": "another"}),
+                lambda r, f: sealed(r, f, also={"state": "another"}),
+                lambda r, f: sealed(r, f, also={"vp_token": "text"}),
+                bent,
+                lambda r, f: {"response": sealed(r, f)["response"] + "."},
+                lambda r, f: {"response": sealed(r, f)["response"] * 400},
+            )
+            for number, wrong in enumerate(wrongs):
+                request = await asked(client, "say")
+                form = answered(request, credential(KEY), "age_over_16")
+                posted = await client.post(DOOR, data=wrong(request, form))
+                assert posted.status_code in (400, 413), number
+            request = await asked(client, "say")
+            assert request["response_mode"] == "direct_post.jwt"
+            (key,) = json.loads(request["client_metadata"])["jwks"]["keys"]
+            assert set(key) == {"kty", "crv", "x", "y", "kid", "use", "alg"}, "no private half"
+            form = answered(request, credential(KEY), "age_over_16")
+            posted = await client.post(DOOR, data=sealed(request, form))
+            assert posted.status_code == 200, posted.text
+            again = await client.post(DOOR, data=sealed(request, form))
+            assert again.status_code == 400, "once"
+            home = await client.get(posted.json()["redirect_uri"])
+            assert home.status_code == 303
+            session = session_of(running, client.cookies[COOKIE])
+            assert session is not None
+            assert session.said.attributes == {"age_over_16": True}
+
+    asyncio.run(run())
+
+
+def test_a_wallet_on_another_device_lets_in_the_browser_that_showed_the_code(
+    tmp_path: Path,
+) -> None:
+    async def run() -> None:
+        async with (
+            city(tmp_path) as running,
+            browser(running) as client,
+            browser(running) as thief,
+        ):
+            page = (await client.get("/en/login/wallet?for=say")).text
+            check_html("wallet", page, "en")
+            assert "<svg" in page
+            state = hidden(page, "state")
+            assert state not in (await asked(client, "say"))["state"]
+            page = (await client.get("/en/login/wallet?for=say")).text
+            state = hidden(page, "state")
+            done = "/en/login/wallet/done"
+            waits = await client.post(done, data={"state": state})
+            assert waits.status_code == 200
+            check_html("wallet", waits.text, "en")
+            assert (await client.post(done, data={"state": "x"})).status_code == 401
+            page = (await client.get("/en/login/wallet?for=say")).text
+            state = hidden(page, "state")
+            request = read_qr_link(running, state)
+            form = answered(request, credential(KEY), "age_over_16")
+            async with browser(running) as telephone:
+                posted = await telephone.post(DOOR, data=form)
+                assert (posted.status_code, posted.json()) == (200, {})
+                assert (await telephone.post(done, data={"state": state})).status_code == 401
+            assert (await thief.post(done, data={"state": state})).status_code == 401
+            back = f"/openid4vp/back?state={state}&response_code=across%20{state}"
+            assert (await thief.get(back)).status_code == 401
+            assert (await client.post(done, data={"state": state})).status_code == 303
+            assert session_of(running, client.cookies[COOKIE]) is not None
+            again = await client.post(done, data={"state": state})
+            assert again.status_code == 401
+
+    asyncio.run(run())
+
+
+def read_qr_link(running: Running, state: str) -> dict[str, str]:
+    """What the code on the page says: the request of that state, as kept for it."""
+    permit = running.gate.permit("internal:identity", RUN, "read")
+    record = running.store.record(permit, TRY, digest_of(running.pepper, "wallet", state))
+    kept = msgspec.msgpack.decode(unseal(running.pepper, state, record.doc["sealed"]), type=Asked)
+    return {"state": state, "nonce": kept.nonce, "client_id": client_id(running)}

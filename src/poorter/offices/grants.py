@@ -25,13 +25,15 @@ DAYS_MAX = 3660
 ACTIONS: tuple[Action, ...] = ("read", "write", "command")
 INTERNAL = "internal:"
 METRICS = "record:metrics"
+#: codes by which people check a letter: an app that sends them may make some, and read none
+LETTER = "record:letter"
 
 
 def grantable(dataset: Dataset) -> bool:
     """Whether it holds things of the city, and not only the city's own books; figures of how it
     runs are for whoever watches over it."""
     return any(
-        name == METRICS or (not name.startswith("record:") and name != "*")
+        name in (METRICS, LETTER) or (not name.startswith("record:") and name != "*")
         for name in dataset.types
     )
 
@@ -68,6 +70,9 @@ async def draft_grant(
                 f"a grant allows one or more of {', '.join(ACTIONS)}",
             )
         )
+    held = running.gate.policy.datasets.get(dataset)
+    if held is not None and LETTER in held.types and known != ["write"]:
+        raise Invalid(Text("codes kun je alleen laten maken", "codes can only be made (write)"))
     if processor.startswith(INTERNAL) and (processor not in GRANTED or known != ["read"]):
         raise Invalid(
             Text(
@@ -75,7 +80,6 @@ async def draft_grant(
                 f"{processor} is the city's own background work",
             )
         )
-    held = running.gate.policy.datasets.get(dataset)
     if held is not None and not grantable(held):
         raise Invalid(
             Text(

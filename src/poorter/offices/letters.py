@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from poorter.city.errors import Conflict, Invalid, NotFound
 from poorter.city.text import Text
 from poorter.gate.genesis import RUN
+from poorter.identity.caller import Caller
 from poorter.identity.keys import load_key
 from poorter.identity.letters import (
     SORTS,
@@ -61,8 +62,6 @@ async def give_code(running: Running, kind: str, subject: str, by: str, sender: 
 
     Raises: Invalid, NotFound when `by` is not in office.
     """
-    if kind not in SORTS or subject not in SUBJECTS:
-        raise Invalid(Text("kies wat het is en waarover", "choose what it is and about what"))
     sender = sender.strip()
     if (kind == "officer") != bool(sender) or len(sender) > 60 or not sender.isprintable():
         raise Invalid(
@@ -71,7 +70,29 @@ async def give_code(running: Running, kind: str, subject: str, by: str, sender: 
                 "a name goes with a pass, and with nothing else",
             )
         )
-    office = officer_of(running, by).office
+    return await _give(running, kind, subject, officer_of(running, by).office, by, sender)
+
+
+async def give_to_app(running: Running, caller: Caller, kind: str, subject: str) -> str:
+    """The same for an app that sends letters or messages for the office of its purpose: at
+    sending, one each. Raises Invalid, also for a pass."""
+    if kind == "officer":
+        raise Invalid(Text("een pas komt van een kantoor zelf", "a pass comes of an office itself"))
+    office = running.office_of(caller.purpose) or ""
+    by = f"{caller.processor} ({caller.credential})"
+    return await _give(running, kind, subject, office, by, "")
+
+
+async def _give(
+    running: Running, kind: str, subject: str, office: str, by: str, sender: str
+) -> str:
+    if kind not in SORTS or subject not in SUBJECTS:
+        raise Invalid(
+            Text(
+                "kies wat het is en waarover",
+                f"choose what it is ({', '.join(SORTS)}) and about what ({', '.join(SUBJECTS)})",
+            )
+        )
     now_us = running.clock.now_us()
     sort: Kind = kind  # type: ignore[assignment]
     sent = Sent(sort, office, subject, sender, now_us, until_us(sort, now_us))

@@ -2,7 +2,8 @@
 """A login by wallet: a request, what the wallet posts, and the browser that comes back for it.
 
 Three parts, each once. The wallet knows the state, so it may answer; only the browser in which it
-began, with the code that the wallet brings home, gets the session (OpenID4VP 1.0, 8.2, 14.2).
+began, with the code that the wallet brings home, gets the session (OpenID4VP 1.0, 8.2, 14.2). A
+wallet on another device brings no browser home: then the browser that shows the code asks for it.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Mapping
+from dataclasses import dataclass
 from urllib.parse import urlencode
 
 import msgspec
@@ -18,6 +20,7 @@ from poorter.city.errors import Conflict, NotFound, Unauthenticated
 from poorter.city.time import MINUTE_US
 from poorter.gate.genesis import RUN
 from poorter.identity.jose import BadToken, read_object
+from poorter.identity.jwe import ENCRYPTIONS, MESSAGE_CHARS_MAX, decrypt, kid_of, new_key
 from poorter.identity.persons import digest_of
 from poorter.identity.residents import ResidentSession, Said
 from poorter.identity.sdjwt import issuer_of, read_presentation
@@ -42,6 +45,16 @@ class Asked(msgspec.Struct, frozen=True):
     nonce: str
     language: str
     to: str
+    key: str = ""  # private, to open an encrypted answer with
+    across: bool = False  # the wallet is on another device
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request: the link that opens a wallet, and its state."""
+
+    link: str
+    state: str
 
 
 def response_uri(running: Running) -> str:
@@ -59,10 +72,13 @@ def offers(running: Running, service: Service) -> list[Trusted]:
     return [one for one in running.config.identity_wallets if one.asks(service) is not None]
 
 
-async def ask(running: Running, service: Service, language: str, to: str) -> tuple[str, str]:
-    """The link that opens a wallet, and the cookie of the browser that it belongs to."""
-    state, nonce, cookie = (secrets.token_urlsafe(32) for _ in range(3))
-    asked = Asked(service.id, nonce, language, to)
+async def ask(
+    running: Running, service: Service, language: str, to: str, cookie: str, across: bool = False
+) -> Request:
+    """A request that belongs to the browser with this cookie; `across`: to be scanned."""
+    state, nonce = (secrets.token_urlsafe(32) for _ in range(2))
+    private, public = new_key(state) if running.config.identity_wallet_encrypted else ("", None)
+    asked = Asked(service.id, nonce, language, to, private, across)
     doc = {
         "until_us": running.clock.now_us() + TRY_MINUTES * MINUTE_US,
         "state": "asked",
@@ -73,35 +89,40 @@ async def ask(running: Running, service: Service, language: str, to: str) -> tup
     await _put(running, _id(running, state), doc, 0)
     fields = {
         "response_type": "vp_token",
-        "response_mode": "direct_post",
+        "response_mode": "direct_post.jwt" if public else "direct_post",
         "client_id": client_id(running),
         "response_uri": response_uri(running),
         "nonce": nonce,
         "state": state,
         "dcql_query": json.dumps(query(offers(running, service), service), separators=(",", ":")),
-        "client_metadata": json.dumps(_metadata(), separators=(",", ":")),
+        "client_metadata": json.dumps(_metadata(public), separators=(",", ":")),
     }
-    return f"{SCHEME}?{urlencode(fields)}", cookie
+    return Request(f"{SCHEME}?{urlencode(fields)}", state)
 
 
 async def answer(running: Running, fields: Mapping[str, str]) -> str:
-    """What the wallet posted; the address that it brings the browser to.
+    """What the wallet posted; the address that it brings the browser to, none for one on another
+    device.
 
     Raises: BadToken.
     """
-    state = fields.get("state", "")
+    message = fields.get("response", "")
+    state = kid_of(message) if message else fields.get("state", "")
     record = _record(running, state, "asked")
     asked = msgspec.msgpack.decode(unseal(running.pepper, state, record.doc["sealed"]), type=Asked)
     if record.doc["answers"] >= ANSWERS_MAX:
         raise BadToken("state")
     try:
-        said = await _said(running, asked, fields.get("vp_token", ""))
+        shown = _shown(asked, state, fields)
+        said = await _said(running, asked, shown)
     except BadToken:
         await _step(running, record, {"answers": record.doc["answers"] + 1})
         raise
-    code = secrets.token_urlsafe(32)
+    code = f"across {state}" if asked.across else secrets.token_urlsafe(32)
     sealed = seal(running.pepper, code, msgspec.msgpack.encode((said, asked)))
     await _step(running, record, {"state": "answered", "sealed": sealed})
+    if asked.across:
+        return ""
     back = urlencode({"state": state, "response_code": code})
     return f"{running.config.url}/openid4vp/back?{back}"
 
@@ -109,7 +130,8 @@ async def answer(running: Running, fields: Mapping[str, str]) -> str:
 async def finish(
     running: Running, state: str, code: str, cookie: str
 ) -> tuple[ResidentSession, str, Asked]:
-    """The session, for the browser in which it began. Raises BadToken."""
+    """The session, for the browser in which it began. `code`: what the wallet brought home, or
+    "across STATE" where it is on another device. Raises BadToken."""
     record = _record(running, state, "answered")
     if record.doc["browser"] != digest_of(running.pepper, "browser", cookie):
         raise BadToken("browser")
@@ -128,17 +150,39 @@ async def finish(
     return session, value, asked
 
 
-async def _said(running: Running, asked: Asked, vp_token: str) -> Said:
+def is_answered(running: Running, state: str) -> bool:
+    """Whether the wallet has answered. Raises BadToken for a try that is none (any more)."""
+    try:
+        _record(running, state, "answered")
+    except BadToken:
+        _record(running, state, "asked")
+        return False
+    return True
+
+
+def _shown(asked: Asked, state: str, fields: Mapping[str, str]) -> dict[str, object]:
+    """The presentations by credential: encrypted where that was asked, and not otherwise."""
+    if asked.key:
+        inside = decrypt(fields.get("response", ""), asked.key)
+        shown = inside.get("vp_token")
+        if inside.get("state") != state or not isinstance(shown, dict):
+            raise BadToken("state")
+        return shown
+    if "response" in fields or len(fields.get("vp_token", "")) > MESSAGE_CHARS_MAX:
+        raise BadToken("size")
+    return read_object(fields.get("vp_token", "").encode())
+
+
+async def _said(running: Running, asked: Asked, found: Mapping[str, object]) -> Said:
     """One credential, of one of the issuers that were asked for. Raises BadToken."""
     service = running.services.get(asked.service)
-    if service is None or len(vp_token) > 256 * 1024:
-        raise BadToken("size")
-    found = read_object(vp_token.encode())
+    if service is None:
+        raise BadToken("service")
     trusted = {one.name: one for one in offers(running, service)}
     if len(found) != 1 or not found.keys() <= trusted.keys():
         raise BadToken("credential")
     ((name, given),) = found.items()
-    if not isinstance(given, list) or len(given) != 1:
+    if not isinstance(given, list) or len(given) != 1 or not isinstance(given[0], str):
         raise BadToken("credential")
     issuer = trusted[name]
     if issuer_of(given[0]) != issuer.issuer:
@@ -156,12 +200,19 @@ async def _said(running: Running, asked: Asked, vp_token: str) -> Said:
     return said
 
 
-def _metadata() -> dict[str, object]:
+def _metadata(key: Mapping[str, str] | None) -> dict[str, object]:
     algorithms = ["ES256", "ES384", "EdDSA"]
+    encrypted: dict[str, object] = {}
+    if key is not None:
+        encrypted = {
+            "jwks": {"keys": [key]},
+            "encrypted_response_enc_values_supported": list(ENCRYPTIONS),
+        }
     return {
+        **encrypted,
         "vp_formats_supported": {
             "dc+sd-jwt": {"sd-jwt_alg_values": algorithms, "kb-jwt_alg_values": algorithms}
-        }
+        },
     }
 
 

@@ -89,6 +89,7 @@ TABLE: tuple[tuple[str, tuple[str, ...], Handler], ...] = (
     ("control/guardians", ("GET", "POST"), choosing.guardians),
     ("welcome", ("GET", "POST"), offices.welcome),
     ("login/wallet", ("GET",), wallet.begin),
+    ("login/wallet/done", ("POST",), wallet.across),
     ("login/{provider}", ("GET",), federated.begin),
     ("login", ("GET", "POST"), staff.login),
     ("check", ("GET", "POST"), letters.check),

@@ -29,6 +29,7 @@ from poorter.standards.oidc.provider import Provider
 from poorter.standards.operations.app import Operations
 from poorter.standards.proofs.app import Proofs
 from poorter.store.contract import Record
+from poorter.web.qr import qr
 from poorter.web.speaking import LANGUAGES, Speech, choose, plain
 
 FORM_BYTES_MAX = 64 * 1024
@@ -323,6 +324,7 @@ class Visit:
             v=self,
             s=speech,
             t=speech.say,
+            qr=qr,
             config=self.running.config,
             city=speech.say(self.running.config.city_name_nl, self.running.config.city_name_en),
             session=self.session,

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+import secrets
 
 from starlette.responses import JSONResponse, Response
 
@@ -31,10 +32,21 @@ async def begin(visit: Visit) -> Response:
         )
     visit.take_login()
     to = query.get("to", "")
-    link, cookie = await wallet.ask(
-        visit.running, service, visit.language, to if ONWARDS.match(to) else ""
+    to = to if ONWARDS.match(to) else ""
+    cookie = secrets.token_urlsafe(32)
+    here, there = [
+        await wallet.ask(visit.running, service, visit.language, to, cookie, across)
+        for across in (False, True)
+    ]
+    page = visit.render(
+        "wallet.html",
+        link=here.link,
+        other=there.link,
+        state=there.state,
+        waits=False,
+        service=service,
+        needs=NEEDS,
     )
-    page = visit.render("wallet.html", link=link, service=service, needs=NEEDS)
     visit.set_cookie(page, COOKIE, cookie, TRY_MINUTES * 60)
     return page
 
@@ -50,7 +62,25 @@ async def respond(visit: Visit) -> Response:
         return JSONResponse({"error": "invalid_request"}, 400, HEADERS)
     except CityError as wrong:
         return JSONResponse({"error": "invalid_request"}, wrong.status, HEADERS)
-    return JSONResponse({"redirect_uri": place}, 200, HEADERS)
+    return JSONResponse({"redirect_uri": place} if place else {}, 200, HEADERS)
+
+
+async def across(visit: Visit) -> Response:
+    """The wallet is on another device: has it answered? Only this browser gets in by it."""
+    visit.take_login()
+    fields = await visit.form()
+    state, cookie = fields.get("state", ""), visit.request.cookies.get(COOKIE, "")
+    try:
+        if not wallet.is_answered(visit.running, state):
+            return visit.render("wallet.html", waits=True, state=state)
+        session, value, asked = await wallet.finish(visit.running, state, f"across {state}", cookie)
+    except BadToken as wrong:
+        log.warning("a login by wallet failed: %s", wrong.reason)
+        page = enter_form(visit, "", "away")
+    else:
+        page = await let_in(visit.in_language(asked.language), session, value, asked.to)
+    page.delete_cookie(COOKIE, path="/")
+    return page
 
 
 async def back(visit: Visit) -> Response:

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from poorter.city.clock import Clock
-from poorter.city.errors import CityError, Invalid, NotFound
+from poorter.city.errors import CityError, Denied, Invalid, NotFound
 from poorter.city.limits import PAGE_DEFAULT, PAGE_MAX, URN_CHARS_MAX
 from poorter.city.query import Query
 from poorter.decide.advice import Proposal
@@ -45,6 +45,9 @@ WAIT_S_MAX = 30
 _FORM = Form(times=True)
 _ENTITIES = WHICH | {"limit", "after"}
 _HEADERS = ((b"content-type", b"application/json"),)
+LETTER = "record:letter"
+#: (who asks, kind, subject) to a code
+Letter = Callable[[Caller, str, str], Awaitable[str]]
 Handler = Callable[["CityHandle", Request], Awaitable[Answer]]
 
 
@@ -58,7 +61,10 @@ class CityHandle:
         decisions: Decisions,
         stream: LocalStream,
         clock: Clock,
+        letter: Letter,
     ) -> None:
+        """`letter`: makes the code of something that an app sends."""
+        self.letter = letter
         self.face = face
         self.gate = gate
         self.decisions = decisions
@@ -219,6 +225,19 @@ async def advise(handle: CityHandle, request: Request) -> Answer:
     return _json(await handle.replays.once(key, (caller.credential, "advise"), doc, act, seal))
 
 
+async def letters(handle: CityHandle, request: Request) -> Answer:
+    """POST /api/city/letters: the code to put on a letter or message, made as it is sent."""
+    caller, permit = handle.face.permit(request, "write")
+    if LETTER not in permit.rules:
+        raise Denied
+    try:
+        said = msgspec.convert(await request.json(), dict[str, str])
+    except msgspec.ValidationError:
+        said = {}
+    code = await handle.letter(caller, said.get("kind", ""), said.get("subject", ""))
+    return Answer(201, msgspec.json.encode({"code": code}), _HEADERS)
+
+
 ROUTES: Mapping[str, tuple[str, Handler]] = {
     "": ("GET", about),
     "/entities": ("GET", entities),
@@ -227,6 +246,7 @@ ROUTES: Mapping[str, tuple[str, Handler]] = {
     "/events": ("GET", events),
     "/commit": ("POST", commit),
     "/advise": ("POST", advise),
+    "/letters": ("POST", letters),
 }
 
 
