@@ -111,14 +111,7 @@ def make_app(running: Running) -> ASGIApp:
         running.clock,
         config.server_proxies,
     )
-    whole = handle.CityHandle(
-        face,
-        running.gate,
-        running.decisions,
-        running.stream,
-        running.clock,
-        partial(give_to_app, running),
-    )
+    whole = _handle(running, face)
     lines = ldv.LogReading(running.insight, asking, partial(_resident, running))
     ledger = proofs.Proofs(
         running.sequencer, running.store, running.gate, asking, partial(purpose_at, running)
@@ -138,6 +131,17 @@ def make_app(running: Running) -> ASGIApp:
     )
 
     return _routed(faces, _telling(pages), tallies["pages"])
+
+
+def _handle(running: Running, face: Face) -> handle.CityHandle:
+    return handle.CityHandle(
+        face,
+        running.gate,
+        running.decisions,
+        running.stream,
+        running.clock,
+        partial(give_to_app, running),
+    )
 
 
 def _resident(running: Running, cookies: str) -> list[tuple[str, str]] | None:

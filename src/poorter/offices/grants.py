@@ -88,14 +88,8 @@ async def draft_grant(
             )
         )
     who = running.gate.policy.processors.get(processor)
-    outside = who is not None and who.kind != "own" and held is not None and held.personal
-    if who is not None and outside and not (who.agreement_until and who.exit):
-        raise Invalid(
-            Text(
-                f"zeg eerst tot wanneer de overeenkomst met {processor} geldt, en hoe zij eindigt",
-                f"say first until when the agreement with {processor} holds, and how it ends",
-            )
-        )
+    if who is not None and held is not None:
+        _check_supplier(who, held)
     fields = {
         "processor": processor,
         "purpose": purpose,
@@ -110,6 +104,17 @@ async def draft_grant(
     parts = grant_parts(running, draft, f"{by}-and-another")
     following(running.gate.policy, parts, running.clock.now_us())
     return await put_draft(running, "grant", fields, by)
+
+
+def _check_supplier(who: Processor, held: Dataset) -> None:
+    """Raises Invalid where the end of a supplier's work on data about persons is not agreed."""
+    if who.kind != "own" and held.personal and not (who.agreement_until and who.exit):
+        raise Invalid(
+            Text(
+                f"zeg eerst tot wanneer de overeenkomst met {who.id} geldt, en hoe zij eindigt",
+                f"say first until when the agreement with {who.id} holds, and how it ends",
+            )
+        )
 
 
 async def approve_grant(running: Running, draft_id: str, by: str, seen: str = "") -> str:
