@@ -73,6 +73,12 @@ class Counts:
                 seen.known += known
                 seen.silent = False
 
+    def take_thing(self, at_us: int) -> None:
+        """Count a thing that was written."""
+        with self.lock:
+            self.things += 1
+            self.newest_us = at_us
+
     def is_silent(self, device: str, silent: bool) -> bool:
         """Note what the broker says of a device; whether that is news."""
         with self.lock:

@@ -71,7 +71,7 @@ class Feed:
     counts: Counts
     writing: Writing
     outgoing: Outgoing
-    is_there: Callable[[Entity], bool]
+    newer_part: Callable[[Entity], Entity | None]
     breaker: Breaker = field(init=False)
     _etag: str = ""
     _modified: str = ""
@@ -144,10 +144,11 @@ class Feed:
                     if taken.readings:
                         parcels.append(Parcel("", tuple(taken.readings)))
                     elif taken.thing is not None:
-                        if self.is_there(taken.thing):
+                        newer = self.newer_part(taken.thing)
+                        if newer is None:
                             self.counts.take("", now_us, 0, 0, 1)
                         else:
-                            parcels.append(Parcel("", thing=taken.thing))
+                            parcels.append(Parcel("", thing=newer))
                     if len(parcels) >= BATCH_MAX:
                         self.writing.write(parcels)
                         parcels = []

@@ -20,7 +20,7 @@ from poorter.connections.model import Connection
 from poorter.connections.writing import Writing
 from poorter.gate.gate import Gate
 from poorter.gate.permit import Action, Permit
-from poorter.load.sameness import is_there
+from poorter.load.sameness import newer_part
 from poorter.standards.http.outgoing import Outgoing
 from poorter.store.contract import Store
 
@@ -131,7 +131,7 @@ class Connections:
                 counts,
                 writing,
                 self._outgoing,
-                self._there(permits),
+                self._newer(permits),
             )
             self._feeds[connection.name] = feed
             self._tasks.append(asyncio.create_task(_ask_again(feed), name=connection.name))
@@ -145,8 +145,8 @@ class Connections:
         self._orders.append(found)
         return found
 
-    def _there(self, permits: Callable[[Action], Permit]) -> Callable[[Entity], bool]:
-        return lambda thing: is_there(self._store, permits("read"), thing)
+    def _newer(self, permits: Callable[[Action], Permit]) -> Callable[[Entity], Entity | None]:
+        return lambda thing: newer_part(self._store, permits("read"), thing)
 
     def _standing(self, connection: Connection) -> Standing:
         counts = self._counts[connection.name]

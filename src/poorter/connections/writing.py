@@ -76,7 +76,7 @@ class Writing:
                     parcel.device, now_us, result.new, result.corrections, result.duplicates
                 )
             else:
-                self._counts.things += 1
+                self._counts.take_thing(now_us)
         return True
 
     def _commit(self, parcels: Sequence[Parcel]) -> Committed | None:

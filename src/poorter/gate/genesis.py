@@ -64,6 +64,9 @@ CITY_TYPES = (
     "Device",
     "BikeHireDockingStation",
     "GtfsStop",
+    "GtfsRoute",
+    "GtfsTrip",
+    "Vehicle",
 )
 
 _DATASETS = (

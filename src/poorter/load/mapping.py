@@ -13,7 +13,7 @@ import msgspec
 
 from poorter.city.errors import Invalid, NotFound
 
-Format = Literal["csv", "json", "geojson", "xml", "excel", "geopackage"]
+Format = Literal["csv", "json", "geojson", "xml", "excel", "geopackage", "gtfs-rt"]
 PartKind = Literal["text", "number", "integer", "geometry", "point", "relationship", "choice"]
 TimeFormat = str  # "iso", "unix", "unix-ms", or a strptime format
 
@@ -21,13 +21,13 @@ TimeFormat = str  # "iso", "unix", "unix-ms", or a strptime format
 class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How the file is read."""
 
-    format: Format  # csv, json (also NDJSON, by .ndjson or .jsonl), geojson, xml, excel, geopackage
+    format: Format  # csv, json, geojson, xml, excel, geopackage or gtfs-rt; .ndjson is JSON too
     separator: str = ","  # CSV: between cells
     encoding: str = "utf-8"  # CSV: "utf-8", "cp1252", "utf-16", ...
     decimal: Literal[".", ","] = "."  # CSV: "," for 1,5 and 1.234,5
     header: list[str] = []  # names of the columns, where the file has no header line
     skip_lines: int = 0  # CSV, Excel: lines before the header
-    records: str = ""  # JSON: path to the list; XML: local name of the record element
+    records: str = ""  # JSON: path to the list; XML: name of the record element; GTFS-RT: which
     sheet: str = ""  # Excel sheet or GeoPackage table; first one when empty
     member: str = ""  # file in a zip; the only one when empty
 
@@ -72,6 +72,7 @@ class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kind: PartKind = "text"  # text, number, integer, geometry, point, relationship or choice
     longitude: str = ""  # point: column, in degrees or as `crs` has it
     latitude: str = ""  # point: column
+    moves: bool = False  # point: it moves, so where it is has a moment
     crs: str = ""  # of point and geometry, such as "EPSG:28992"; WGS 84 when empty
     prefix: str = ""  # relationship: what goes before the column's value
     unit: str | None = None  # UN/CEFACT code

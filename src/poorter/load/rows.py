@@ -282,7 +282,7 @@ class _Things:
 
 def _attribute(part: Part, row: Row, at_us: int | None, comma: bool) -> Attribute | None:
     if part.kind == "point":
-        return _point(part, row, comma)
+        return _point(part, row, at_us if part.moves else None, comma)
     cell = row.get(part.column)
     if cell is None or cell == "" or str(cell) in part.missing:
         if part.required:
@@ -304,7 +304,7 @@ def _attribute(part: Part, row: Row, at_us: int | None, comma: bool) -> Attribut
     return Attribute(part.attribute, value, observed_at_us=observed_at_us, unit_code=part.unit)
 
 
-def _point(part: Part, row: Row, comma: bool) -> Attribute | None:
+def _point(part: Part, row: Row, at_us: int | None, comma: bool) -> Attribute | None:
     cells = (row.get(part.longitude), row.get(part.latitude))
     if all(cell is None or cell == "" for cell in cells):
         if part.required:
@@ -313,7 +313,7 @@ def _point(part: Part, row: Row, comma: bool) -> Attribute | None:
     position = [float(read_value(cell, "number", comma)) for cell in cells]
     shape = {"type": "Point", "coordinates": position}
     geometry = check_geometry(to_wgs84(shape, part.crs) if part.crs else shape)
-    return Attribute(part.attribute, geometry, "GeoProperty")
+    return Attribute(part.attribute, geometry, "GeoProperty", at_us)
 
 
 def row_reject(line: int, cells: Iterable[Any], reason: str) -> Reject:

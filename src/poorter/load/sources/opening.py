@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from poorter.city.errors import Invalid, NotFound
-from poorter.load.mapping import Map
+from poorter.load.mapping import Map, Source
 from poorter.load.sources.separated import read_csv, read_table
 from poorter.load.sources.structured import read_geojson, read_json
 from poorter.load.sources.tables import read_excel, read_geopackage
@@ -39,6 +39,7 @@ def open_rows(path: Path, map_: Map) -> Iterator[Opened]:
     if not path.is_file():
         raise NotFound(f"{path} is not there")
     reader = {
+        "gtfs-rt": _transit,
         "csv": read_csv,
         "json": read_json,
         "geojson": read_geojson,
@@ -48,6 +49,12 @@ def open_rows(path: Path, map_: Map) -> Iterator[Opened]:
     }[map_.source.format]
     with _opened(path, map_, reader) as opened:
         yield opened
+
+
+def _transit(path: Path, stream: BinaryIO, source: Source) -> Iterator[Numbered]:
+    from poorter.load.sources.transit import read_transit  # protobuf, where there is such a feed
+
+    return read_transit(path, stream, source)
 
 
 @contextmanager
