@@ -54,6 +54,12 @@ def located(dice: random.Random, dataset: str | None = None) -> Attribute:
     return Attribute("location", point, "GeoProperty", dataset_id=dataset)
 
 
+def nudged(one: Entity) -> Attribute:
+    (place,) = one.named("location")
+    lon, lat = place.value["coordinates"]
+    return replace(place, value={"type": "Point", "coordinates": [lon + 0.0015, lat - 0.001]})
+
+
 def entity(number: int, dice: random.Random) -> Entity:
     parts = [located(dice), Attribute("m", dice.randrange(9) / 2)]
     if number % 11:
@@ -171,6 +177,13 @@ def test_answers_out_of_memory_are_those_of_a_plain_evaluator(store: SqliteStore
     city.commit(*(city.set(urn, located(dice)) for urn in city.some(60)))
     city.commit(*(city.set(urn, Attribute("n", 7, dataset_id="urn:d:3")) for urn in city.some(20)))
     assert city.check() > 30, "what moved is looked at"
+    held = next(iter(store._spots._fields.values()))
+    loose = len(held.loose)
+    same = [u for u in city.some(300) if len([*city.entities[u].named("location")]) == 1]
+    city.commit(*(Put(city.entities[urn], replace=False) for urn in same))
+    city.commit(*(city.set(urn, nudged(city.entities[urn])) for urn in same[:80]))
+    assert len(held.loose) < loose + 60, "what stays in its cell is where it is now"
+    assert city.check() > 30
     gone = city.some(120)
     for urn in gone[:40]:
         del city.entities[urn]

@@ -26,6 +26,11 @@ def cell_of(name: int, geometry: Mapping[str, Any]) -> int:
     return _cell(name, _column(longitude), _row(latitude))
 
 
+def cell_at(longitude: float, latitude: float) -> int:
+    """The cell of a position, without a name."""
+    return _cell(0, _column(longitude), _row(latitude))
+
+
 def elsewhere(name: int) -> int:
     """The cell of all shapes that are no points."""
     return name << 32 | _ELSEWHERE

@@ -11,7 +11,7 @@ changes one row: the highest counts.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from poorter.city.entity import Attribute
@@ -255,7 +255,8 @@ class Rows:
         known.instances[key] = row
         known.version = max(known.version, version)
         if self._spots.names:
-            self._tell(known, key, row, number)
+            point = attribute.kind == "GeoProperty" and attribute.value["type"] == "Point"
+            self._tell(known, key, row, number, attribute.value if point else None)
         if attribute.kind == "GeoProperty":
             west, south, east, north = bounds(attribute.value)
             self._write("places", row, (row, west, south, east, north))
@@ -280,7 +281,7 @@ class Rows:
         self._note_changed(known)
         known.instances[key] = -row
         if self._spots.names:
-            self._tell(known, key, row, None)
+            self._tell(known, key, row)
         self._pending["places"].pop(row, None)
         self._pending["cells"].pop(row, None)
         self._write("dropped", row, (row,))
@@ -310,11 +311,19 @@ class Rows:
 
     # -- parts ---------------------------------------------------------------------------------
 
-    def _tell(self, known: Known, key: Key, row: int, number: float | None) -> None:
+    def _tell(
+        self,
+        known: Known,
+        key: Key,
+        row: int,
+        number: float | None = None,
+        point: Mapping[str, Any] | None = None,
+    ) -> None:
         name, dataset = _both(key)
         if name in self._spots.names:
             held = UNSURE if dataset else NONE if number is None else number
-            self._spots.note(Note(name, row, known.id, held))
+            at = None if point is None else (point["coordinates"][0], point["coordinates"][1])
+            self._spots.note(Note(name, row, known.id, held, at))
 
     def _find(self, urn: str) -> Known | None:
         if urn not in self._known:

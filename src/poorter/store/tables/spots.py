@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from poorter.city.place import EARTH_RADIUS_M
 from poorter.city.query import Geo
-from poorter.store.tables.cells import Box, elsewhere, spans_of_cells
+from poorter.store.tables.cells import Box, cell_at, elsewhere, spans_of_cells
 from poorter.store.tables.port import Connection
 
 Ints = NDArray[np.int64]
@@ -59,12 +59,13 @@ class Between(NamedTuple):
 
 class Note(NamedTuple):
     """An instance that was written or went, and its number: NONE where it has none, UNSURE where
-    its entity has several."""
+    its entity has several. `at`: longitude and latitude, of a point."""
 
     name: int
     row: int
     entity: int
     number: float
+    at: tuple[float, float] | None = None
 
 
 @dataclass(slots=True)
@@ -90,10 +91,14 @@ class Field:
 
     def take(self, note: Note, name: int) -> None:
         """A change. `name`: of the points."""
+        place = self.place_of[note.entity] if note.entity < len(self.place_of) else -1
         if note.name == name:
-            self.loose.add(note.row)
+            known = note.at is not None and place >= 0 and self.rows[place] == note.row
+            if known and note.at and self.cells[place] == cell_at(*note.at):  # or near there still
+                self.lon[place], self.lat[place] = note.at
+            else:
+                self.loose.add(note.row)
         elif note.name in self.numbers:
-            place = self.place_of[note.entity] if note.entity < len(self.place_of) else -1
             column = self.numbers[note.name]
             if place >= 0 and column[place] != UNSURE:
                 if note.number == UNSURE:
