@@ -23,6 +23,10 @@ _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford base 32: no i, l, o,
 _LETTERS = (_ALPHABET * 8).encode()  # one for each byte, all as often
 
 
+#: between a processor and the tenant that it works in: what it may there is granted to the two
+IN_TENANT = "@"
+
+
 def check_uri(text: object, what: str = "id") -> str:
     """`text` if it is a URI, else Invalid naming `what`."""
     if not isinstance(text, str) or len(text) > URN_CHARS_MAX or not _URI.match(text):

@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 
 from poorter.city.errors import Invalid
-from poorter.city.ids import check_name
+from poorter.city.ids import IN_TENANT, check_name
 from poorter.city.time import SECOND_US
 from poorter.gate.permit import ANY_TYPE
 from poorter.gate.policy import Dataset, Grant, Policy, Purpose, skeleton
@@ -70,7 +70,8 @@ def _runs_the_city(processor: str) -> bool:
 
 def reads_behind(policy: Policy, processor: str) -> frozenset[str]:
     """The walls behind which a processor reads, for whatever purpose. All that it makes, figures,
-    advice, answers, carries them: none of it goes where they are not."""
+    advice, answers, carries them: none of it goes where they are not, into a tenant either."""
+    processor = processor.partition(IN_TENANT)[0]
     return frozenset(
         policy.datasets[grant.dataset].wall
         for grant in policy.grants.values()
@@ -196,6 +197,8 @@ def _grant(policy: Policy, grant: Grant) -> Iterable[str]:
         return
     purpose = policy.purposes[grant.purpose]
     processor = policy.processors[grant.processor]
+    if IN_TENANT in grant.processor:
+        yield f"grant {grant.id}: data about persons is in the city itself, not in a tenant"
     if grant.processor == PUBLIC:
         yield f"grant {grant.id}: data about persons is not for the public"
     if not purpose.article6:

@@ -18,10 +18,5 @@ class Caller:
     credential: str
 
 
-#: between a processor and the tenant that it works in: what it may there is granted to the two
-IN_TENANT = "@"
-ANY_TENANT = "*"
-
-
 #: No credential: the public, for open data.
 PUBLIC = Caller(PUBLIC_PROCESSOR, PUBLIC_PURPOSE, "public")

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from poorter.city.errors import Unauthenticated
-from poorter.city.ids import mint
-from poorter.identity.caller import IN_TENANT, Caller
+from poorter.city.ids import IN_TENANT, mint
+from poorter.identity.caller import Caller
 
 
 @dataclass(frozen=True, slots=True)

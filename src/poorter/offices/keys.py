@@ -7,10 +7,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from poorter.city.errors import Conflict, Invalid, NotFound
-from poorter.city.ids import mint
+from poorter.city.ids import IN_TENANT, mint
 from poorter.city.text import Text
 from poorter.city.time import DAY_US
-from poorter.identity.caller import IN_TENANT
 from poorter.identity.certificates import read_certificate
 from poorter.identity.credentials import Credential, certificate_digest, new_credential
 from poorter.offices.record import all_records, reading, write

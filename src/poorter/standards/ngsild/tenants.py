@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from poorter.city.errors import CityError, Denied, Invalid, TooLarge, Unsupported
+from poorter.city.ids import IN_TENANT
 from poorter.city.limits import TENANTS_MAX
 from poorter.gate.permit import Action, Permit
-from poorter.identity.caller import ANY_TENANT, IN_TENANT, Caller
+from poorter.identity.caller import Caller
 from poorter.standards.http.asgi import Request
 from poorter.standards.ngsild.contexts import Contexts, Kind, Stored
 from poorter.standards.ngsild.face import Face
@@ -28,6 +29,7 @@ from poorter.store.contract import Store
 
 log = logging.getLogger(__name__)
 TENANT = b"ngsild-tenant"
+ANY_TENANT = "*"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-]{0,62}\Z")
 
 
@@ -44,7 +46,9 @@ class TenantFace(Face):
     def permit(self, request: Request, action: Action) -> tuple[Caller, Permit]:
         """What the caller may in this tenant. Raises as in the city, and Unsupported for what
         would reach data about persons: they have their walls, rights and lines in the city."""
-        return self._let(self._asking.caller(request), action)
+        caller, permit = self._let(self._asking.caller(request), action)
+        request.processor = caller.processor
+        return caller, permit
 
     def known(self, request: Request, action: Action) -> Permit:
         """The same once more, or before: no limit is taken for it."""
