@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,11 +25,17 @@ from poorter.running import open_city
 SRC = Path(__file__).parent.parent / "src"
 
 
-def make_city(folder: Path, systems: tuple[str, ...] = ("parking", "crowds")) -> None:
-    """Found it, adopt its goals, and let the public write the context: tests write a lot."""
+def make_city(
+    folder: Path,
+    systems: tuple[str, ...] = ("parking", "crowds"),
+    store: Mapping[str, str] | None = None,
+) -> None:
+    """Found it, adopt its goals, and let the public write the context: tests write a lot. `store`:
+    settings of where it lies."""
 
     async def run() -> None:
         settings = {
+            **(store or {}),
             "systems.enabled": list(systems),
             "server.public_rate_per_second": 1e6,
             "server.public_rate_burst": 1_000_000,

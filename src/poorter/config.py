@@ -126,6 +126,22 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting("backup", "every_minutes", int, 1440, "Minutes between two of its own backups."),
     Setting("backup", "keep_days", int, 35, "Backups that are older go when a new one is made."),
+    Setting(
+        "store",
+        "url",
+        str,
+        "",
+        "PostgreSQL, as postgresql://ROLE@HOST/DATABASE; the password goes into PGPASSWORD or a"
+        " password file. Empty: the store lies in the data folder.",
+    ),
+    Setting(
+        "store",
+        "owner_url",
+        str,
+        "",
+        "The same for the owner of its tables: they are made and brought forward at each start."
+        " Empty: whoever owns them does that.",
+    ),
     Setting("ledger", "origin", str, "", "Name of the ledger; empty: poorter.invalid/ and the id."),
     Setting("ledger", "lines_months", int, 60, "Months after which what a line said is erased."),
     Setting(
@@ -182,6 +198,8 @@ class Config:
     backup_folder: Path | None
     backup_every_minutes: int
     backup_keep_days: int
+    store_url: str
+    store_owner_url: str
     ledger_origin: str
     ledger_lines_months: int
     ledger_trust: Path | None

@@ -24,8 +24,8 @@ from poorter.identity.keys import load_key, make_keys
 from poorter.identity.passwords import hash_password
 from poorter.identity.sessions import ROLES, Officer
 from poorter.store.contract import Change, PutRecord
+from poorter.store.opening import open_store
 from poorter.store.policy import PolicyStore
-from poorter.store.sqlite import open_store
 from poorter.systems.catalogue import load_systems, policy_parts
 
 
@@ -55,7 +55,7 @@ async def found_city(
     config = _lay_out(folder, settings, now_us)
     systems = load_systems(config.systems_enabled)
     date = datetime.fromtimestamp(now_us / 1e6, UTC).date().isoformat()
-    store = open_store(config.paths_data, clock)
+    store = open_store(config.paths_data, clock, config.store_url, config.store_owner_url)
     try:
         port = PolicyStore(store)
         key = load_key(config.paths_keys, "policy")

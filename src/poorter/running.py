@@ -49,10 +49,10 @@ from poorter.standards.openid4vp.status import Statuses
 from poorter.standards.witnessing.collecting import Collecting
 from poorter.store.contract import Store
 from poorter.store.insight import Insight
+from poorter.store.opening import open_store
 from poorter.store.paging import every_record
 from poorter.store.policy import PolicyStore
 from poorter.store.recording import Recorder
-from poorter.store.sqlite import open_store
 from poorter.store.walls.rows import Rows
 from poorter.store.walls.store import WalledStore
 from poorter.store.walls.vault import Vault
@@ -170,7 +170,8 @@ async def open_city(config: Config, clock: Clock) -> Running:
     Raises: Unavailable when another process has it or keys are missing, NotFound when it was
     never founded, Invalid when its policy is not signed by its keys.
     """
-    store = _walled(config, open_store(config.paths_data, clock))
+    inner = open_store(config.paths_data, clock, config.store_url, config.store_owner_url)
+    store = _walled(config, inner)
     try:
         registry, gate = _governed(config, store)
         brought = await bring_forward(registry, config, clock.now_us())

@@ -19,7 +19,9 @@ from poorter.city.errors import Denied
 from poorter.city.query import HistoryQuery
 from poorter.city.time import DAY_US, HOUR_US
 from poorter.gate.permit import TypeRule
+from poorter.store.contents import digest_of
 from poorter.store.contract import Change, Observe, Reading, SetAttributes
+from poorter.store.sqlite import open_store
 from poorter.store.tables.store import TableStore
 
 T0 = 1_767_225_600_000_000
@@ -232,6 +234,27 @@ def test_what_is_past_retention_goes_from_segments_too(
     assert store.history_size(READ).compacted == 40 + 90
     assert len(store.history(READ, HistoryQuery(urn(1)))) == 50
     assert len(store.history(READ, HistoryQuery("urn:x:1"))) == 100
+
+
+def test_a_backup_has_the_segments_of_its_moment(
+    reopening: Callable[[], TableStore], tmp_path: Path, clock: ManualClock
+) -> None:
+    store = reopening()
+    observe(store, readings(1, range(100)))
+    store.compact(ADMINISTER, T0 + 50 * HOUR_US)
+    with store.contents(READ) as contents:
+        wanted = digest_of(contents)
+    store.backup(READ, str(tmp_path / "copy"))
+    observe(store, readings(1, range(100, 200)))
+    store.compact(ADMINISTER, FAR_US, all_of_it=True)
+    store.compact(ADMINISTER, FAR_US, all_of_it=True)  # what was replaced is off the disk
+    copy = open_store(tmp_path / "copy", clock, near=True)  # whichever engine it is of
+    try:
+        assert len(copy.history(READ, HistoryQuery(urn(1)))) == 100
+        with copy.contents(READ) as contents:
+            assert digest_of(contents) == wanted
+    finally:
+        copy.close()
 
 
 def test_a_child_compacts_as_this_process_does(

@@ -100,6 +100,11 @@ async def restore(
     config = read_config(city)
     data = config.paths_data
     new = data.with_name(f"{data.name}.restoring")
+    if config.store_url:
+        raise Invalid(
+            "a backup comes back as files: take store.url out of city.toml, restore, and then move"
+            " the city into a database of its own"
+        )
     lock_directory(data).close()  # nobody serves it
     try:
         shutil.rmtree(new, ignore_errors=True)

@@ -25,6 +25,8 @@ def init(arguments: argparse.Namespace) -> int:
         "city.id": arguments.id,
         "city.name_nl": arguments.name_nl,
         "city.name_en": arguments.name_en,
+        "store.url": arguments.store,
+        "store.owner_url": arguments.store_owner,
     }
     officers = (arguments.officer[0], arguments.officer[1])
     founded = asyncio.run(

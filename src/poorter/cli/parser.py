@@ -65,6 +65,12 @@ def _city_verbs(verbs: Verbs) -> None:
     init.add_argument(
         "--officer", action="append", required=True, metavar="NAME", help="give it twice"
     )
+    init.add_argument(
+        "--store", default="", metavar="URL", help="PostgreSQL: postgresql://ROLE@HOST/DATABASE"
+    )
+    init.add_argument(
+        "--store-owner", default="", metavar="URL", help="the same for the owner of its tables"
+    )
     serve = _verb(verbs, "serve", "Run the city until it is stopped.", city.serve)
     serve.add_argument("--port", type=int, help="instead of server.port")
     demo = _verb(verbs, "demo", "Run the seeded example city.", city.demo)

@@ -4,6 +4,7 @@ pipeline, and opened again by itself where the link broke."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
@@ -22,6 +23,8 @@ from poorter.store.postgres.dialect import DIALECT, many, numbered
 FIRST_ROWS = 200
 _NEXT_ROWS = 2000
 _READ_MS = 60_000
+#: how often, and how long after one another, a commit is asked about whose answer was lost
+_ASKED_MAX, _ASKED_S = 20, 0.25
 #: what drives a query is decided by counting (tables/query.py): the order of joins is kept, and
 #: queries are too short to be compiled
 _SETTINGS = (
@@ -57,6 +60,7 @@ class Connection:
         self._url = url
         self._write = write
         self._opened = opened
+        self._number = ""
         try:
             self._link = self._open()
         except psycopg.Error as wrong:
@@ -199,13 +203,36 @@ class Connection:
         """Begin to write, over a new link if the old one broke."""
         if self._link.closed:
             self._link = self._open()
-        self._link.execute("BEGIN")
+        cursor = self._link.execute("BEGIN; SELECT pg_current_xact_id()::text")
+        cursor.nextset()
+        ((self._number,),) = cursor.fetchall()
 
     def commit(self) -> None:
-        """Make it durable."""
-        status = self._link.execute("COMMIT").statusmessage
-        if status != "COMMIT":
+        """Make it durable. If the link breaks, what became of it is asked over another."""
+        try:
+            done = self._link.execute("COMMIT").statusmessage == "COMMIT"
+        except psycopg.OperationalError:
+            if not self._was_committed():
+                raise
+            return
+        if not done:
             raise psycopg.InternalError("the transaction had failed before its end")
+
+    def _was_committed(self) -> bool:
+        """Of the last transaction. False also when nobody is there to say so."""
+        self._link.close()
+        for _ in range(_ASKED_MAX):
+            try:
+                if self._link.closed:
+                    self._link = self._open()
+                found = self._link.execute("SELECT pg_xact_status($1::xid8)", (self._number,))
+                ((status,),) = found.fetchall()
+            except (psycopg.Error, Unavailable):
+                status = None  # the server, or the lock of the old link, is on its way
+            if status in ("committed", "aborted"):
+                return bool(status == "committed")
+            time.sleep(_ASKED_S)
+        return False
 
     def roll_back(self) -> None:
         """Undo all since `begin`, if anything has begun."""

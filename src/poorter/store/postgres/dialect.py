@@ -11,6 +11,7 @@ from typing import Any
 import psycopg
 from psycopg import errors
 
+from poorter.city.errors import Unavailable
 from poorter.store.tables.port import Dialect
 
 _MARK = re.compile(r"\?(\d*)")
@@ -27,6 +28,8 @@ def numbered(sql: str) -> str:
 
 
 def _describe(wrong: Exception) -> str:
+    if isinstance(wrong, Unavailable):
+        return str(wrong.detail)
     if isinstance(wrong, errors.DiskFull):
         return "the disk is full; nothing was written"
     if isinstance(wrong, psycopg.OperationalError):
@@ -59,8 +62,10 @@ DIALECT = Dialect(
         "SELECT DISTINCT ON (subject) subject, seq, leaf FROM line WHERE {} "
         "ORDER BY subject, seq DESC"
     ),
+    # a body begins with it; the whole is not read as JSON, in which PostgreSQL allows no \\u0000
     kind_of_body=(
-        "CASE WHEN get_byte(a.body, 0) = 123 THEN convert_from(a.body, 'UTF8')::json ->> 'type' END"
+        "substring(encode(substring(a.body FROM 1 FOR 40), 'escape') "
+        'FROM \'^{"type":"([A-Za-z]+)"\')'
     ),
     put_place=(
         "INSERT INTO place (id, box) VALUES (?, " + _BOX + ") "
@@ -78,6 +83,6 @@ DIALECT = Dialect(
     ),
     history_bytes="SELECT pg_total_relation_size('history')",
     refusals=(psycopg.DataError, psycopg.IntegrityError, errors.ProgramLimitExceeded),
-    failures=(psycopg.Error,),
+    failures=(psycopg.Error, Unavailable),
     describe=_describe,
 )

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from pathlib import Path
 from weakref import WeakSet
@@ -14,8 +15,10 @@ from poorter.city.errors import Unavailable
 from poorter.gate.permit import Permit
 from poorter.store.lock import lock_directory
 from poorter.store.postgres.connection import Connection
+from poorter.store.postgres.copying import copy_into
 from poorter.store.postgres.schema import bring_forward, check, checked_url, role_of
-from poorter.store.tables.manifest import FOLDER
+from poorter.store.sqlite.connect import FILE
+from poorter.store.tables.manifest import FOLDER, names
 from poorter.store.tables.store import TableStore
 
 _WRITER = 0x50  # the first key of the lock of a city's one writer; the second is the city
@@ -82,9 +85,15 @@ class PostgresStore(TableStore):
                 link.execute(f"VACUUM (FULL) poorter.{table}")
 
     def backup(self, permit: Permit, target: str) -> None:
-        """Not here yet: a database is backed up by pg_dump or pg_basebackup."""
+        """A consistent copy into the folder `target`, as the embedded store keeps it, while writing
+        goes on."""
         permit.check("read", self.clock.now_us())
-        raise Unavailable("a city in PostgreSQL is backed up by pg_dump or pg_basebackup")
+        folder = Path(target)
+        (folder / FOLDER).mkdir(parents=True, exist_ok=True)
+        with self._rounds.lock:  # files of the copied manifest stay until they are copied
+            copy_into(self._reader(), folder / FILE)
+            for name in names(self._reader()):
+                shutil.copy2(self._files.folder / name, folder / FOLDER / name)
 
     def _own_reader(self) -> Connection:
         return Connection(self._url, write=False, opened=as_reader)

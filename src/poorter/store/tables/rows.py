@@ -387,7 +387,7 @@ def indexed(attribute: Attribute) -> tuple[float | None, str | None]:
     if attribute.kind == "Property":
         if isinstance(value, int | float) and not isinstance(value, bool):
             return float(value), None
-        if isinstance(value, str) and len(value) <= 256:
+        if isinstance(value, str) and len(value) <= 256 and "\0" not in value:
             return None, value
     elif attribute.kind == "Relationship" and isinstance(value, str):
         return None, value

@@ -93,6 +93,18 @@ class TableStore:
         """One more, for whoever asks alone: they close it."""
         raise NotImplementedError
 
+    def scrub(self, permit: Permit) -> None:
+        """What was erased leaves the engine's journal and free pages."""
+        raise NotImplementedError
+
+    def backup(self, permit: Permit, target: str) -> None:
+        """A consistent copy into the folder `target` while writing goes on."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Finish what is queued, then stop."""
+        raise NotImplementedError
+
     # -- writing -----------------------------------------------------------------------------
 
     def commit(self, permit: Permit, change: c.Change) -> Future[c.Committed]:
@@ -162,7 +174,7 @@ class TableStore:
         if overdue:
             sql += f" JOIN entity e ON e.id = t.entity WHERE {LASTS.format('e')}"
             values = (now_us,)
-        rows: Any = connection.execute(f"{sql} GROUP BY t.type", values)
+        rows: Any = connection.execute(f"{sql} GROUP BY t.type ORDER BY t.type", values)
         return list(rows)
 
     def facets(self, permit: Permit) -> list[c.Facet]:
