@@ -61,6 +61,7 @@ class Connection:
         self._write = write
         self._opened = opened
         self._number = ""
+        self._inside = False
         try:
             self._link = self._open()
         except psycopg.Error as wrong:
@@ -126,21 +127,27 @@ class Connection:
     def moment(self) -> Iterator[None]:
         """All that is read meanwhile is as of one moment."""
         self._cursor("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", ())
+        self._inside = True
         try:
             yield
         finally:
+            self._inside = False
             self.roll_back()
 
     def _cursor(self, sql: str, values: Any) -> psycopg.Cursor[Any]:
         try:
-            if self._link.closed and not self._write:
-                self._link = self._open()
             return self._link.execute(numbered(sql), tuple(values), binary=True)
         except errors.QueryCanceled:
             raise TooLarge("this takes too long: ask for less") from None
         except psycopg.OperationalError as wrong:
             if self._write or isinstance(wrong, DIALECT.refusals):
                 raise
+            if self._inside or not self._link.closed:
+                raise Unavailable(DIALECT.describe(wrong)) from None
+        try:  # the link had broken since it was used last: whoever reads asks over another
+            self._link = self._open()
+            return self._link.execute(numbered(sql), tuple(values), binary=True)
+        except psycopg.OperationalError as wrong:
             raise Unavailable(DIALECT.describe(wrong)) from None
 
     # -- writing -----------------------------------------------------------------------------
