@@ -29,11 +29,15 @@ async def fill(client: httpx.AsyncClient) -> None:
     assert made.status_code == 201
 
 
-async def ready(client: httpx.AsyncClient, body: dict[str, Any]) -> dict[str, Any]:
-    made = await client.post(f"{V1}/snapshots", json=body)
+async def ready(
+    client: httpx.AsyncClient, body: dict[str, Any], headers: dict[str, str] | None = None
+) -> dict[str, Any]:
+    made = await client.post(f"{V1}/snapshots", json=body, headers=headers)
     assert made.status_code == 201, made.text
     for _ in range(100):
-        status: dict[str, Any] = (await client.get(made.headers["location"])).json()
+        status: dict[str, Any] = (
+            await client.get(made.headers["location"], headers=headers)
+        ).json()
         if status["snapshotStatus"] != "preparing":
             return status
         await asyncio.sleep(0.01)
@@ -181,16 +185,33 @@ def test_sources_are_asked_once_and_the_status_is_told(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_there_is_no_end_of_room_and_the_least_goes_first(tmp_path: Path, monkeypatch: Any) -> None:
+def test_where_room_ends_the_least_of_ones_own_goes(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr(keeping, "SNAPSHOTS_MAX", 2)
+    monkeypatch.setattr(keeping, "KEPT_MAX", 5)
+    monkeypatch.setattr(keeping, "KEPT_ALL_MAX", 8)
 
     async def run() -> None:
-        async with open_city(tmp_path) as (_, client):
+        async with open_city(tmp_path) as (running, client):
             await fill(client)
-            low = await ready(client, asking(snapshotPriority=1))
-            high = await ready(client, asking(snapshotPriority=9))
-            await ready(client, asking())
-            assert (await client.get(f"{V1}/snapshots/{low['id']}")).status_code == 404
-            assert (await client.get(f"{V1}/snapshots/{high['id']}")).status_code == 200
+            grant = Grant("o", "other", "open-data", "context", ("read",), OFFICERS)
+            key = await app_key(running, "other", grant)
+            two = asking("n>0")
+            other = await ready(client, two | {"snapshotPriority": 1}, key)
+            low = await ready(client, two | {"snapshotPriority": 1})
+            high = await ready(client, two | {"snapshotPriority": 9})
+
+            async def there(status: dict[str, Any], headers: dict[str, str] | None = None) -> int:
+                url = f"{V1}/snapshots/{status['id']}"
+                return (await client.get(url, headers=headers)).status_code
+
+            third = await ready(client, two)
+            assert await there(low) == 404, "one more than there may be"
+            assert [await there(high), await there(third)] == [200, 200]
+            big = await ready(client, asking())
+            assert big["snapshotStatus"] == "success"
+            assert [await there(third), await there(high), await there(big)] == [404, 200, 200]
+            assert await there(other, key) == 200, "nobody makes room with what is another's"
+            full = await ready(client, two | {"snapshotPriority": 9}, key)
+            assert full["snapshotStatus"] == "failed", "there is no room in the city"
 
     asyncio.run(run())

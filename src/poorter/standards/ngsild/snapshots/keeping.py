@@ -5,7 +5,7 @@ What is lost is made again by the same queries."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,9 +19,10 @@ from poorter.standards.ngsild.sources.maps import lifetime_us
 from poorter.standards.ngsild.subscriptions.model import Endpoint, parse_endpoint
 from poorter.store.contract import StoredEntity
 
-SNAPSHOTS_MAX = 100
+SNAPSHOTS_MAX = 20  # of one (processor, purpose)
 ENTITIES_MAX = 10_000  # in one
-KEPT_MAX = 100_000  # in all of them together
+KEPT_MAX = 20_000  # in those of one (processor, purpose)
+KEPT_ALL_MAX = 60_000
 QUERIES_MAX = 20
 LIFETIME_US = 1 * HOUR_US
 LIFETIME_US_MAX = 24 * HOUR_US
@@ -122,6 +123,10 @@ def _lifetime(doc: Mapping[str, Any]) -> int:
     return min(lifetime_us(text), LIFETIME_US_MAX)
 
 
+def _kept(snapshots: Iterable[Snapshot]) -> int:
+    return sum(len(one.entities) for one in snapshots)
+
+
 class Snapshots:
     """Those there are."""
 
@@ -135,10 +140,10 @@ class Snapshots:
         urn = check_uri(doc.get("id", mint("urn:ngsi-ld:Snapshot:")), "id")
         if urn in self._all:
             raise Conflict(f"{urn} is there already")
-        if len(self._all) >= SNAPSHOTS_MAX:
-            self._forget_least(10)
-        now_us = self._clock.now_us()
         owner = (caller.processor, caller.purpose)
+        if len(self._of(owner)) >= SNAPSHOTS_MAX:
+            self._forget_least(owner, 10)
+        now_us = self._clock.now_us()
         made = Snapshot(urn, owner, doc, now_us, now_us + _lifetime(doc), now_us, now_us)
         self._all[urn] = made
         return made
@@ -157,8 +162,7 @@ class Snapshots:
     def of(self, caller: Caller) -> list[Snapshot]:
         """All of the caller's."""
         self._sweep()
-        owner = (caller.processor, caller.purpose)
-        return [one for one in self._all.values() if one.owner == owner]
+        return self._of((caller.processor, caller.purpose))
 
     def change(self, snapshot: Snapshot, told: Mapping[str, Any]) -> None:
         """Members become these."""
@@ -168,9 +172,13 @@ class Snapshots:
             snapshot.expires_us = snapshot.created_us + _lifetime(snapshot.doc)
 
     def fill(self, snapshot: Snapshot, entities: Mapping[str, StoredEntity]) -> None:
-        """What it holds from now on. Raises TooLarge when there is no room for it."""
-        while sum(len(one.entities) for one in self._all.values()) + len(entities) > KEPT_MAX:
-            self._forget_least(snapshot.priority, snapshot)
+        """What it holds from now on. Where that is too much, others of the same owner go, of no
+        higher priority. Raises TooLarge when there is no room for it."""
+        self._sweep()
+        while _kept(self._of(snapshot.owner)) + len(entities) > KEPT_MAX:
+            self._forget_least(snapshot.owner, snapshot.priority, snapshot)
+        if _kept(self._all.values()) + len(entities) > KEPT_ALL_MAX:
+            raise TooLarge("there is no room for another snapshot now")
         snapshot.entities = entities
 
     def used(self, snapshot: Snapshot) -> None:
@@ -183,10 +191,16 @@ class Snapshots:
             snapshot.task.cancel()
         self._all.pop(snapshot.id, None)
 
-    def _forget_least(self, priority: int, but: Snapshot | None = None) -> None:
-        """The one of least priority goes, and of those the one not used for longest (5.5.15)."""
+    def _of(self, owner: tuple[str, str]) -> list[Snapshot]:
+        return [one for one in self._all.values() if one.owner == owner]
+
+    def _forget_least(
+        self, owner: tuple[str, str], priority: int, but: Snapshot | None = None
+    ) -> None:
+        """The one of least priority goes, and of those the one not used for longest (5.5.15); it is
+        the owner's own: nobody makes room with what is another's."""
         least = min(
-            (one for one in self._all.values() if one is not but and one.priority <= priority),
+            (one for one in self._of(owner) if one is not but and one.priority <= priority),
             key=lambda one: (one.priority, one.used_us),
             default=None,
         )
