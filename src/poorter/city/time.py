@@ -53,13 +53,18 @@ def format_us(at_us: int) -> str:
 def _formatted(at_us: int) -> str:
     seconds, micro = divmod(at_us, SECOND_US)
     days, second = divmod(seconds, 86_400)
-    text = f"{_day(days)}T{second // 3600:02d}:{second // 60 % 60:02d}:{second % 60:02d}"
     if micro:
-        return f"{text}.{micro:06d}".rstrip("0") + "Z"
-    return text + "Z"
+        return f"{_day(days)}{_clock(second)}.{micro:06d}".rstrip("0") + "Z"
+    return f"{_day(days)}{_clock(second)}Z"
 
 
 @lru_cache(maxsize=4096)
 def _day(days: int) -> str:
     """The date so many days after 1970; a series has many moments on each."""
     return (_EPOCH + timedelta(days=days)).date().isoformat()
+
+
+@lru_cache(maxsize=4096)
+def _clock(second: int) -> str:
+    """The time of day, of which a series has the same ones each day."""
+    return f"T{second // 3600:02d}:{second // 60 % 60:02d}:{second % 60:02d}"

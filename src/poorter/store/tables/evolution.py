@@ -32,7 +32,7 @@ from poorter.store.tables.manifest import Files
 from poorter.store.tables.naming import means
 from poorter.store.tables.port import Connection
 
-_CHUNK = 500
+_CHUNK_MIN, _CHUNK = 32, 500
 SECONDS_MAX = 10.0
 _FAR_US = 2**62
 _ALL = HistoryQuery("")
@@ -242,7 +242,9 @@ class _Reader:
             self._query.urn, from_us=from_us, until_us=until_us, last=1 if newest else None
         )
         said = self._said(series, asked)
-        while rows := [observation(self._query.urn, series, row) for row in islice(said, _CHUNK)]:
+        size = _CHUNK_MIN
+        while rows := [observation(self._query.urn, series, row) for row in islice(said, size)]:
+            size = min(2 * size, _CHUNK)
             if time.monotonic() > self._deadline:
                 raise TooLarge(f"this takes over {SECONDS_MAX:g} s: ask for less time")
             ends = (rows[0].observed_at_us, rows[-1].observed_at_us)

@@ -146,7 +146,13 @@ def from_buckets(methods: tuple[str, ...]) -> bool:
 
 def of_buckets(buckets: list[Bucket], methods: tuple[str, ...], width_us: int) -> dict[str, Any]:
     """Each method over buckets, as 4.5.19 writes it."""
-    spans = [(format_us(b.start_us), format_us(b.start_us + width_us)) for b in buckets]
+    spans = []
+    end_us, end = None, ""
+    for bucket in buckets:
+        start = end if bucket.start_us == end_us else format_us(bucket.start_us)
+        end_us = bucket.start_us + width_us
+        end = format_us(end_us)
+        spans.append((start, end))
     return {
         method: [
             [_BUCKET[method](bucket), start, end]
