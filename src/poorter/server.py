@@ -141,6 +141,7 @@ def _handle(running: Running, face: Face) -> handle.CityHandle:
         running.stream,
         running.clock,
         partial(give_to_app, running),
+        running.people.analyses,
     )
 
 

@@ -91,7 +91,7 @@ def test_who_objects_is_not_counted(tmp_path: Path) -> None:
             await people(c, 12)
             await c.running.people.consents.object(person(c), "figures")
             permit = c.running.gate.permit(RELEASE, "figures", "read")
-            counted = c.running.people.releases._rows(permit, PLAN)
+            counted = c.running.people.releases.rows(permit, PLAN.type)
             assert len(counted) == 11
 
     asyncio.run(run())
@@ -135,7 +135,7 @@ def test_sums_and_means_are_bounded_per_person_noisy_and_signed(tmp_path: Path) 
             assert key.verify(pair, text_of(said))
             bent = {**said, "smallest_group": 2}
             assert not key.verify(pair, text_of(bent))
-            spent = releases._spent(MEASURED)
+            spent = releases.spent("clients", "2026")
             assert spent == 2 * RHO
             told = await c.client.get(f"{V1}/entities?type=ReleasedFigure&options=keyValues")
             assert {one["total"] for one in told.json()} == {a["total"] for a in said["atoms"]}

@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
 STEPS_MAX = 1_000_000
+_DECIMAL = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,9})?\Z")
 #: areas from the largest down, then the category
 Cell = tuple[str, ...]
 
@@ -192,6 +194,14 @@ class Bounds:
             raise ValueError("low lies below high, with a step between them")
         if (self.high - self.low) / self.step > STEPS_MAX:
             raise ValueError(f"there are at most {STEPS_MAX} steps between low and high")
+
+    @classmethod
+    def read(cls, low: str, high: str, step: str) -> Bounds:
+        """Of plain decimals. Raises ValueError."""
+        for text in (low, high, step):
+            if not _DECIMAL.match(text):
+                raise ValueError("plain numbers, as in 12.5")
+        return cls(Fraction(low), Fraction(high), Fraction(step))
 
     @property
     def middle(self) -> int:

@@ -11,6 +11,7 @@ from poorter.gate.gate import Gate
 from poorter.gate.genesis import RUN
 from poorter.identity.keys import kept_secret, load_key, read_secret
 from poorter.identity.persons import Persons
+from poorter.rights.analysing import Analyses
 from poorter.rights.consents import OWN, Consents
 from poorter.rights.erasure import Erasing
 from poorter.rights.guardians import Guardians
@@ -31,6 +32,7 @@ class People:
     erasing: Erasing
     openings: Openings
     releases: Releases
+    analyses: Analyses
     requests: Requests
     rotating: Rotating
 
@@ -63,6 +65,7 @@ def make_people(
 
     clock = store.clock
     erasing = Erasing(store, gate, clock)
+    releases = Releases(store, gate, clock, recorder, load_key(keys, "policy"))
     people = People(
         Consents(
             store, gate, store.rows.rights, clock, load_key(keys, "policy"), city_id, principal
@@ -70,7 +73,8 @@ def make_people(
         Guardians(store, gate, clock, Persons(keys), read_secret(keys / "pepper")),
         erasing,
         Openings(store, gate, clock, notice_name),
-        Releases(store, gate, clock, recorder, load_key(keys, "policy")),
+        releases,
+        Analyses(releases),
         Requests(store, gate, clock),
         Rotating(store, gate, clock, erasing),
     )

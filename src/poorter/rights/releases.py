@@ -72,8 +72,8 @@ class Plan:
     def bounds(self) -> Bounds:
         """Raises Invalid for bounds that are none."""
         try:
-            return Bounds(Fraction(self.low), Fraction(self.high), Fraction(self.step))
-        except (ValueError, ZeroDivisionError) as wrong:
+            return Bounds.read(self.low, self.high, self.step)
+        except ValueError as wrong:
             raise Invalid(f"low, high and step: {wrong}") from None
 
 
@@ -99,7 +99,7 @@ class Releases:
         self._clock = clock
         self._recorder = recorder
         self._key = key
-        self._one_by_one = asyncio.Lock()
+        self.one_by_one = asyncio.Lock()
 
     async def publish(self, plan: Plan, by: tuple[str, str]) -> list[int]:
         """The figures of a plan, noisy persons per atom: drawn now, or as they were drawn before.
@@ -107,7 +107,7 @@ class Releases:
         Raises: Denied without a grant, Invalid for too small a group or no budget left, Conflict
         when the name stands for another plan, or the period is divided otherwise.
         """
-        async with self._one_by_one:  # or two at once would spend one budget twice
+        async with self.one_by_one:  # or two at once would spend one budget twice
             return await self._publish(plan, by)
 
     async def _publish(self, plan: Plan, by: tuple[str, str]) -> list[int]:
@@ -116,25 +116,23 @@ class Releases:
             await self._put(plan, known)  # a crash may have come between
             return [atom["persons"] for atom in known["atoms"]]
         bounds = None if plan.measure is None else plan.bounds()
-        permit = self._gate.permit(PROCESSOR, plan.purpose, "read")
-        dataset = self._gate.policy.datasets.get(plan.dataset)
-        if dataset is None or plan.type not in dataset.entity_types:
-            raise NotFound(Text("die gegevens zijn er niet", "there is no such data"))
-        entities = self._rows(permit, plan)
+        permit = self.permit(plan.purpose)
+        smallest = self.check_data(plan.dataset, plan.type)
+        entities = self.rows(permit, plan.type)
         seen = [one for entity in entities if (one := self._seen(plan, entity)) is not None]
-        lattice = await self._lattice(plan, seen, dataset.minimum_group)
+        lattice = await self._lattice(plan, seen, smallest)
         if not lattice.atoms:
             raise Invalid(
                 Text("er zijn te weinig mensen voor een cijfer", "too few people for any figure")
             )
-        if self._spent(plan) + plan.rho > RHO_PERIOD:
+        if self.spent(plan.dataset, plan.period) + plan.rho > RHO_PERIOD:
             raise Invalid(
                 Text(
                     "over deze gegevens zijn deze periode genoeg cijfers uitgegeven",
                     "enough figures of this data were released in this period",
                 )
             )
-        await self._recorder.before_leaving(permit, entities)
+        await self.recorded(permit, entities)
         values = noisy_counts(lattice, seen, RHO, secrets.randbelow)
         apart = None
         if bounds is not None:
@@ -150,9 +148,29 @@ class Releases:
 
     # -- rows --------------------------------------------------------------------------------
 
-    def _rows(self, permit: Permit, plan: Plan) -> list[StoredEntity]:
+    def permit(self, purpose: str) -> Permit:
+        """To read by, for figures. Raises Denied without a grant."""
+        return self._gate.permit(PROCESSOR, purpose, "read")
+
+    def check_data(self, dataset_id: str, type_name: str) -> int:
+        """The smallest group of a dataset. Raises NotFound where it has no such type."""
+        dataset = self._gate.policy.datasets.get(dataset_id)
+        if dataset is None or type_name not in dataset.entity_types:
+            raise NotFound(Text("die gegevens zijn er niet", "there is no such data"))
+        return dataset.minimum_group
+
+    async def recorded(self, permit: Permit, entities: Sequence[StoredEntity]) -> None:
+        """A line for each person is durable when this returns."""
+        await self._recorder.before_leaving(permit, entities)
+
+    def decode(self, stored: StoredEntity) -> Entity:
+        """A row as values."""
+        return self._store.decode(stored)
+
+    def rows(self, permit: Permit, type_name: str) -> list[StoredEntity]:
+        """All that exist for the permit. Raises Invalid for too many."""
         found: list[StoredEntity] = []
-        asked = Query(types=(plan.type,), limit=PAGE_MAX)
+        asked = Query(types=(type_name,), limit=PAGE_MAX)
         while True:
             page = self._store.query(permit, asked)
             found += page.entities
@@ -212,8 +230,21 @@ class Releases:
         figure: dict[str, Any] = doc["signed"]["figure"]
         return figure
 
-    def _spent(self, plan: Plan) -> Fraction:
-        where = {"budget": f"{plan.dataset}.{plan.period}"}
+    def kept(self, release_id: str) -> dict[str, Any] | None:
+        """What left under that name."""
+        try:
+            return dict(self._store.record(self._reading(), RELEASE, release_id).doc)
+        except NotFound:
+            return None
+
+    async def keep(self, release_id: str, dataset: str, period: str, doc: dict[str, Any]) -> None:
+        """Write down what leaves, and what it cost, before it does."""
+        put = PutRecord(RELEASE, release_id, doc, 0, {"budget": f"{dataset}.{period}"})
+        await self._commit(put, dataset, "asked", release_id)
+
+    def spent(self, dataset: str, period: str) -> Fraction:
+        """Of the budget of a dataset and period, by everybody."""
+        where = {"budget": f"{dataset}.{period}"}
         known = self._store.records(self._reading(), RELEASE, where)
         return sum((Fraction(record.doc["rho"]) for record in known), Fraction(0))
 

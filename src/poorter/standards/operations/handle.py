@@ -20,6 +20,7 @@ from poorter.decide.decisions import Decisions
 from poorter.gate.gate import Gate
 from poorter.gate.permit import Permit
 from poorter.identity.caller import Caller
+from poorter.rights.analysing import Analyses
 from poorter.standards.http.asgi import Answer, Receive, Request, Scope, Send, send
 from poorter.standards.http.problem import problem_answer
 from poorter.standards.ngsild.context import CORE
@@ -29,6 +30,7 @@ from poorter.standards.ngsild.form import Form
 from poorter.standards.ngsild.params import check_names, number
 from poorter.standards.ngsild.problem import NoSuchMethod
 from poorter.standards.ngsild.selecting import WHICH, parse_which
+from poorter.standards.operations.asked import parse_question
 from poorter.standards.operations.bulk import send_bulk
 from poorter.standards.operations.events import Waiting
 from poorter.standards.operations.groups import groups_doc, parse_groups
@@ -62,9 +64,11 @@ class CityHandle:
         stream: LocalStream,
         clock: Clock,
         letter: Letter,
+        analyses: Analyses,
     ) -> None:
         """`letter`: makes the code of something that an app sends."""
         self.letter = letter
+        self.analyses = analyses
         self.face = face
         self.gate = gate
         self.decisions = decisions
@@ -238,6 +242,15 @@ async def letters(handle: CityHandle, request: Request) -> Answer:
     return Answer(201, msgspec.json.encode({"code": code}), _HEADERS)
 
 
+async def analyse(handle: CityHandle, request: Request) -> Answer:
+    """POST /api/city/analyses: a free question about persons, answered with noise, as long as the
+    budget of its data and period lasts."""
+    caller, _ = handle.face.permit(request, "read")
+    question = parse_question(caller.purpose, await request.json())
+    by = f"{caller.processor} ({caller.credential})"
+    return _json(await handle.analyses.ask(question, by))
+
+
 ROUTES: Mapping[str, tuple[str, Handler]] = {
     "": ("GET", about),
     "/entities": ("GET", entities),
@@ -247,6 +260,7 @@ ROUTES: Mapping[str, tuple[str, Handler]] = {
     "/commit": ("POST", commit),
     "/advise": ("POST", advise),
     "/letters": ("POST", letters),
+    "/analyses": ("POST", analyse),
 }
 
 
