@@ -15,11 +15,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from poorter.store.history.rows import INTEGER, JSON, REAL, TEXT, Floats, Ints, Rows
 
 VERSION = 1
+#: where a file says what it holds
+META = b"poorter"
 GROUP_ROWS = 16_384
 ZSTD_LEVEL = 9
 _UNITS_US = (3_600_000_000, 60_000_000, 1_000_000, 1_000)
@@ -260,6 +261,8 @@ def _ways(name: str, column: pa.Table) -> tuple[str, ...]:
 
 
 def _size(column: pa.Table, name: str, encoding: str) -> int:
+    import pyarrow.parquet as pq  # only who writes loads it
+
     sink = pa.BufferOutputStream()
     with pq.ParquetWriter(sink, column.schema, **writing({name: encoding})) as writer:
         writer.write_table(column)

@@ -20,6 +20,7 @@ from poorter.city.time import HOUR_US
 from poorter.store.history.hours import Sums, summed, sums_of
 from poorter.store.history.layout import (
     GROUP_ROWS,
+    META,
     VERSION,
     Chosen,
     Unfit,
@@ -30,7 +31,6 @@ from poorter.store.history.layout import (
 from poorter.store.history.plan import HOURS_SUFFIX, SUFFIX
 from poorter.store.history.rows import Rows, joined
 
-META = b"poorter"
 UNFINISHED = ".part"
 #: sums are worth their bytes when they are so many times fewer than the readings
 HOURS_FEWER = 4

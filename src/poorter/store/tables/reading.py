@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 from operator import itemgetter
 from typing import Any
 
@@ -21,6 +21,9 @@ _ENTITY = (
     "LEFT JOIN name n ON n.id = a.name WHERE e.urn = ? AND e.live"
 )
 Rows = list[tuple[Any, ...]]
+#: one text and one tuple for all that are the same: thousands of entities lie in memory
+_names: dict[str, str] = {}
+_NAMES_MAX = 10_000
 
 
 @cache
@@ -65,12 +68,20 @@ def whole_entity(connection: Connection, urn: str) -> StoredEntity | None:
     return _whole((urn, *rows[0][:7]), attributes)
 
 
+@lru_cache(maxsize=1024)
+def _types(text: str) -> tuple[str, ...]:
+    return tuple(text.split(" "))
+
+
 def _whole(row: tuple[Any, ...], attributes: Rows) -> StoredEntity:
     """Its version and time are the highest among its own row and those of its attributes."""
     urn, _, types, scopes, version, created_us, modified_us, expires_us = row
     kept = []
     until_us = expires_us
+    if len(_names) > _NAMES_MAX:
+        _names.clear()
     for name, dataset, body, made_us, changed_us, ends_us, later in attributes:
+        name = _names.setdefault(name, name)
         kept.append(StoredAttribute(name, dataset or None, body, made_us, changed_us, ends_us))
         if ends_us is not None and (until_us is None or ends_us < until_us):
             until_us = ends_us
@@ -78,7 +89,7 @@ def _whole(row: tuple[Any, ...], attributes: Rows) -> StoredEntity:
         modified_us = max(modified_us, changed_us)
     return StoredEntity(
         urn,
-        tuple(types.split(" ")),
+        _types(types),
         tuple(scopes.split()),
         version,
         created_us,
