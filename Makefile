@@ -34,7 +34,7 @@ bench: $(STAMP) ## the figures of docs/figures.md
 
 lock: ## pin again what pyproject.toml asks for (needs uv)
 	uv pip compile -q --generate-hashes --no-emit-index-url --no-annotate --no-header \
-	  --extra load --extra parking --extra postgres --extra test --python-version 3.11 \
+	  --extra load --extra parking --extra postgres --extra traces --extra test --python-version 3.11 \
 	  -o requirements/all.txt pyproject.toml
 
 clean: ## remove what was made

@@ -78,17 +78,20 @@ def _verbs(parser: argparse.ArgumentParser) -> list[tuple[str, argparse.Argument
 def limits() -> str:
     """Everything that has one."""
     text = (ROOT / "src/poorter/city/limits.py").read_text("utf-8")
+    source = text.splitlines()
     lines = [
         "# Limits",
         "",
         "Nothing grows without one. What passes a limit gets a clear error (413, 429 or 503).",
+        "Those that a city sets itself (rates, days, pages) are [settings](settings.md).",
         "",
-        "| limit | value |",
-        "|---|---|",
+        "| limit | value | of what |",
+        "|---|---|---|",
     ]
     for node in ast.parse(text).body:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            lines.append(f"| `{node.targets[0].id}` | {ast.unparse(node.value)} |")
+            _, _, meaning = source[node.lineno - 1].partition("  # ")
+            lines.append(f"| `{node.targets[0].id}` | {ast.unparse(node.value)} | {meaning} |")
     return "\n".join(lines) + "\n"
 
 

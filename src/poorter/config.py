@@ -86,6 +86,14 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting("identity", "resident_minutes", int, 60, "A resident is logged in so long."),
     Setting("server", "log", str, "text", "Log lines as text for people, or json."),
+    Setting(
+        "server",
+        "traces",
+        str,
+        "",
+        "Where an OpenTelemetry collector takes OTLP over HTTP, as http://127.0.0.1:4318/v1/traces;"
+        " empty: none.",
+    ),
     Setting("network", "allowed_hosts", list, [], "Hosts that this city may call; empty: none."),
     Setting(
         "federation",
@@ -188,6 +196,7 @@ class Config:
     identity_wallet_encrypted: bool
     identity_resident_minutes: int
     server_log: str
+    server_traces: str
     identity_providers: tuple[Provider, ...]
     identity_wallets: tuple[Trusted, ...]
     network_allowed_hosts: tuple[str, ...]
@@ -255,6 +264,8 @@ def make_config(folder: Path, tables: dict[str, Any], source: str = FILE) -> Con
         if not all(isinstance(one, str) for one in values[name]):
             raise Invalid(f"{source}: {name.replace('_', '.', 1)} is a list of texts")
         values[name] = tuple(values[name])
+    if values["server_traces"] and not values["server_traces"].startswith(("http://", "https://")):
+        raise Invalid(f"{source}: server.traces is the address of a collector")
     if values["server_log"] not in ("text", "json"):
         raise Invalid(f"{source}: server.log is text or json")
     wallets = tables.get("identity", {}).get("wallets", {})

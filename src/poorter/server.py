@@ -13,7 +13,7 @@ from functools import partial
 from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from granian.constants import Interfaces
 from granian.server.embed import Server
@@ -58,10 +58,15 @@ from poorter.telemetry.metrics import Metrics
 from poorter.telemetry.tally import Tally
 from poorter.web.app import make_pages
 
+if TYPE_CHECKING:
+    from poorter.telemetry.traces import Traces
+
 log = logging.getLogger(__name__)
+#: prefix of the path, who answers, and where it is counted
+Faces: TypeAlias = tuple[tuple[str, Answering, Tally], ...]
 
 
-def make_app(running: Running) -> ASGIApp:
+def make_app(running: Running, traces: Traces | None = None) -> ASGIApp:
     """The whole HTTP face of one city."""
     config = running.config
     asking = Asking(
@@ -120,7 +125,7 @@ def make_app(running: Running) -> ASGIApp:
 
     tallies = {name: Tally() for name in ("ngsi-ld", "handle", "operations", "ledger", "pages")}
     figures = Metrics(running, asking, tallies)
-    faces: tuple[tuple[str, Answering, Tally], ...] = (
+    faces: Faces = (
         (ngsild.PREFIX, context, tallies["ngsi-ld"]),
         (ARRIVAL, Arrivals(face, running.tenants), tallies["ngsi-ld"]),
         (handle.PREFIX, whole, tallies["handle"]),
@@ -130,7 +135,10 @@ def make_app(running: Running) -> ASGIApp:
         (metrics.PATH, figures, tallies["pages"]),
     )
 
-    return _routed(faces, _telling(pages), tallies["pages"])
+    answering = _telling(pages)
+    if traces is not None:
+        faces, answering = _traced(traces, tallies, faces), traces.of("pages", answering)
+    return _routed(faces, answering, tallies["pages"])
 
 
 def _handle(running: Running, face: Face) -> handle.CityHandle:
@@ -161,9 +169,13 @@ def _resident(running: Running, cookies: str) -> list[tuple[str, str]] | None:
     return subjects_of(running, known.subject)
 
 
-def _routed(
-    faces: tuple[tuple[str, Answering, Tally], ...], pages: Answering, other: Tally
-) -> ASGIApp:
+def _traced(traces: Traces, tallies: Mapping[str, Tally], faces: Faces) -> Faces:
+    """The same faces, with a span a request under the name of their tally."""
+    named = {id(tally): name for name, tally in tallies.items()}
+    return tuple((path, traces.of(named[id(t)], face), t) for path, face, t in faces)
+
+
+def _routed(faces: Faces, pages: Answering, other: Tally) -> ASGIApp:
     """To the face whose prefix the path has, else to the pages; counted and timed."""
 
     def face_of(path: str) -> tuple[Answering, Tally]:
@@ -259,9 +271,10 @@ async def serve(
     on beside it until the end (the example city's simulation)."""
     running = await open_city(config, clock)
     jobs = Jobs(running)
+    traces = _tracing(config)
     control = Control(config.paths_data, acts(running))
     server = Server(
-        make_app(running),
+        make_app(running, traces),
         address=config.server_host,
         port=config.server_port,
         interface=Interfaces.ASGI,
@@ -305,7 +318,17 @@ async def serve(
         await running.outgoing.close()
         if running.collecting is not None:
             await running.collecting.close()
+        if traces is not None:
+            await asyncio.to_thread(traces.close)
         running.close()
+
+
+def _tracing(config: Config) -> Traces | None:
+    if not config.server_traces:
+        return None
+    from poorter.telemetry.traces import Traces
+
+    return Traces(config.server_traces)
 
 
 def acts(running: Running) -> dict[str, Act]:

@@ -66,7 +66,7 @@ def test_tidy_finds_what_it_looks_for(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_every_verb_option_and_map_setting_says_what_it_is() -> None:
-    for page in ("verbs.md", "maps.md", "settings.md"):
+    for page in ("verbs.md", "maps.md", "settings.md", "limits.md"):
         silent = [line for line in reference.PAGES[page]().splitlines() if line.endswith("|  |")]
         assert silent == [], f"{page}: give it a help text, or a comment on its line"
 
