@@ -135,10 +135,7 @@ def make_app(running: Running, traces: Traces | None = None) -> ASGIApp:
         (metrics.PATH, figures, tallies["pages"]),
     )
 
-    answering = _telling(pages)
-    if traces is not None:
-        faces, answering = _traced(traces, tallies, faces), traces.of("pages", answering)
-    return _routed(faces, answering, tallies["pages"])
+    return _routed(*_traced(traces, tallies, faces, _telling(pages)), tallies["pages"])
 
 
 def _handle(running: Running, face: Face) -> handle.CityHandle:
@@ -169,10 +166,15 @@ def _resident(running: Running, cookies: str) -> list[tuple[str, str]] | None:
     return subjects_of(running, known.subject)
 
 
-def _traced(traces: Traces, tallies: Mapping[str, Tally], faces: Faces) -> Faces:
-    """The same faces, with a span a request under the name of their tally."""
+def _traced(
+    traces: Traces | None, tallies: Mapping[str, Tally], faces: Faces, pages: Answering
+) -> tuple[Faces, Answering]:
+    """The same faces; where there are traces, with a span a request, named as their tally is."""
+    if traces is None:
+        return faces, pages
     named = {id(tally): name for name, tally in tallies.items()}
-    return tuple((path, traces.of(named[id(t)], face), t) for path, face, t in faces)
+    spanned = tuple((path, traces.of(named[id(t)], face), t) for path, face, t in faces)
+    return spanned, traces.of("pages", pages)
 
 
 def _routed(faces: Faces, pages: Answering, other: Tally) -> ASGIApp:

@@ -45,16 +45,14 @@ class Traces:
             from opentelemetry.sdk.trace.export import BatchSpanProcessor
             from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
         except ImportError:
-            raise Unavailable(
-                "server.traces needs the extra: pip install 'poorter[traces]'"
-            ) from None
+            words = "server.traces needs the extra: pip install 'poorter[traces]'"
+            raise Unavailable(words) from None
         self._provider = TracerProvider(
             resource=Resource({"service.name": "poorter"}), shutdown_on_exit=False
         )
-        self._sending = Sending(address)
-        self._provider.add_span_processor(
-            BatchSpanProcessor(self._sending, max_queue_size=TRACE_QUEUE_MAX)  # type: ignore[arg-type]
-        )
+        sending: Any = Sending(address)
+        batches = BatchSpanProcessor(sending, max_queue_size=TRACE_QUEUE_MAX)
+        self._provider.add_span_processor(batches)
         self._tracer = self._provider.get_tracer("poorter")
         self._told = TraceContextTextMapPropagator()
 
