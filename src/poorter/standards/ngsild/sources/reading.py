@@ -179,7 +179,6 @@ async def gather(
         return Gathered(face, {}, ())
     if question.params.get("orderBy"):  # 4.23.1: of a single broker only
         raise Invalid("what comes from several sources has no order: leave it out, or local=true")
-    question = replace(question, split=question.split or any(one.names for one in shares))
     asked = shares[:ASKED_MAX]
     results = await all_within([_ask(face, way, one, question) for one in asked])
     warnings = [
@@ -347,12 +346,22 @@ def params_of(share: Share, question: Question, spoken: Context, with_ids: bool)
     )
     if names:
         params["attrs"] = ",".join(sorted(spoken.compact(name) for name in names))
-    if with_ids and not question.split and spoken is question.context:
+    if with_ids and spoken is question.context and _filters_go(share, question):
         params |= {n: question.params[n] for n in _FILTERS if question.params.get(n)}
     if share.registration.local_only:
         params["local"] = "true"
     params["options"] = "sysAttrs"
     return params
+
+
+def _filters_go(share: Share, question: Question) -> bool:
+    """Whether a source can judge for itself: entities are whole there, or what is asked of them
+    is among the attributes that it has of them."""
+    asked = question.query
+    needed = names_in_condition(asked.condition)
+    if asked.geo is not None:
+        needed |= {asked.geo.attribute}
+    return not question.split and (not share.names or needed <= share.names)
 
 
 def ids_of(share: Share, question: Question) -> dict[str, str]:
