@@ -75,9 +75,25 @@ def test_what_is_not_plain_is_asked_for_and_can_be_said(tmp_path: Path) -> None:
         read_table(_file(tmp_path, two))
     with pytest.raises(Invalid, match="has no column z"):
         read_table(_file(tmp_path, two), hints=Hints(count="z"))
+    with pytest.raises(Invalid, match="no time zone"):
+        read_table(_file(tmp_path, two), zone="Mars/Olympus")
     for nothing in ("", "time\n", "a,b\n", "time,a\nsoon,1\n"):
         with pytest.raises(Invalid):
             read_table(_file(tmp_path, nothing))
+
+
+def test_times_are_known_by_what_they_say_and_columns_left_out_are_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    start = 1_767_225_600
+    rows = [f"{start + n * 3600},{n % 5},{'n/a' if n % 3 else n},{n},dry" for n in range(50)]
+    found = read_table(_file(tmp_path, "\n".join(["ts,a,b,c,weather", *rows])))
+    assert found.places == ("a", "b", "c")
+    assert np.nanmax(found.values[:, 1]) == 48
+    assert "no counts in weather: left out" in caplog.text
+    falling = [f"{900_000_000 - n},{n}" for n in range(50)]
+    with pytest.raises(Invalid, match="say which by --time"):
+        read_table(_file(tmp_path, "\n".join(["x,y", *falling])))
 
 
 def test_a_stray_year_is_left_out_and_bytes_that_are_no_utf8_do_not_matter(tmp_path: Path) -> None:

@@ -28,6 +28,9 @@ log = logging.getLogger(__name__)
 NO_TIME = "no time that can be read"
 SEPARATORS = ",;\t|"
 SAMPLE_ROWS = 2000
+_EPOCHS = Moments(())
+#: what tables say where they have no value
+_NO_VALUE = frozenset(("nan", "na", "n/a", "null", "none", "-", "--", "?", ".", "missing"))
 SPAN_HOURS_MAX = 24 * 366 * 20
 _TIME = re.compile(r"time|date|stamp|hour|utc|datum|zeit|tijd|moment|fecha|updated|epoch", re.I)
 _HOUR = re.compile(r"^(hour|uur|stunde|heure|hora|time|tijd|uhrzeit|zeit)$", re.I)
@@ -80,6 +83,7 @@ def read_table(
     Raises: Invalid for a file in which no time or no count is found.
     """
     hints = hints or Hints()
+    Moments((), zone)  # a zone that there isn't is said before anything is read
     text = _text(file)
     separator = _separator(text, file)
     header, sample = _start(text, separator, file)
@@ -155,9 +159,11 @@ def _columns(header: list[str], sample: list[list[str]], hints: Hints, file: Pat
     if time is None:
         able = [at for at, own in enumerate(filled) if own and _times(own, header[at])]
         named = [at for at in able if _TIME.search(header[at])]
+        able = able or [at for at, own in enumerate(filled) if number[at] and _is_epoch(own)]
         if not able:
             raise Invalid(
-                f"{file.name}: no column of times among {', '.join(header)[:300]}; say which"
+                f"{file.name}: no column of times among {', '.join(header)[:300]}; "
+                "say which by --time, and how they are written by --time-format"
             )
         time = (named or able)[0]
     hour = None
@@ -173,6 +179,9 @@ def _columns(header: list[str], sample: list[list[str]], hints: Hints, file: Pat
         counts = [count] if count is not None else [a for a in rest if number[a] or not filled[a]]
         if not counts:
             raise Invalid(f"{file.name}: no column of counts among {', '.join(header)[:300]}")
+        words = [header[at] for at in rest if at not in counts]
+        if count is None and words:
+            log.warning("%s: no counts in %s: left out", file.name, ", ".join(words)[:300])
         return _Columns(time, hour, None, tuple(counts), None)
     capacity = next((a for a in rest if number[a] and _CAPACITY.search(header[a])), None)
     if count is None:
@@ -184,6 +193,13 @@ def _columns(header: list[str], sample: list[list[str]], hints: Hints, file: Pat
 def _times(texts: list[str], name: str) -> bool:
     named = bool(_TIME.search(name))
     return _share(texts, lambda text: looks_like_time(text, named)) > 0.9
+
+
+def _is_epoch(texts: list[str]) -> bool:
+    """Whether they are seconds or the like since 1970, whatever the column is called: counts don't
+    rise from row to row, all of them to within a century."""
+    read = [found for text in texts if (found := _EPOCHS.read(text)) is not None]
+    return len(read) == len(texts) and len(set(read)) > 1 and read == sorted(read)
 
 
 def _named(header: list[str], name: str, file: Path) -> int | None:
@@ -222,7 +238,9 @@ def _count(header: list[str], able: list[int], file: Path) -> int:
             if pattern.search(header[at]):
                 return at
     if len(able) != 1:
-        raise Invalid(f"{file.name}: which column is the count? {', '.join(header)[:300]}")
+        raise Invalid(
+            f"{file.name}: which column is the count? Say it by --count: {', '.join(header)[:300]}"
+        )
     return able[0]
 
 
@@ -326,7 +344,7 @@ def _capacities(file: Path) -> dict[str, float]:
 
 def _is_number(text: str) -> bool:
     value = to_number(text, ";" in text or "," in text)
-    return value is not None or text.lower() in ("nan", "na", "null", "none", "-")
+    return value is not None or text.lower() in _NO_VALUE
 
 
 def to_number(text: str, comma: bool) -> float | None:
