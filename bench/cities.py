@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -50,9 +50,10 @@ def entity(number: int, dice: random.Random) -> Entity:
     )
 
 
-def found(folder: Path, entities: int) -> float:
-    """Found a city with so many entities; entities a second that were written."""
-    make_city(folder)
+def found(folder: Path, entities: int, store: Mapping[str, str] | None = None) -> float:
+    """Found a city with so many entities; entities a second that were written. `store`: settings
+    of where it lies."""
+    make_city(folder, store=store)
     dice = random.Random(1)
 
     async def fill() -> float:

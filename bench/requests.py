@@ -6,10 +6,10 @@ from __future__ import annotations
 from bench.cities import SIDE, SOUTH, WEST
 
 _ID = "/ngsi-ld/v1/entities/urn:ngsi-ld:City:"
-_JSON = '{["content-type"] = "application/json"}'
-_SEED = "math.randomseed(os.time())\n"
+JSON = '{["content-type"] = "application/json"}'
+SEED = "math.randomseed(os.time())\n"
 #: a moment that never comes twice, so that each write is a new observation
-_MOMENT = """
+MOMENT = """
 local n = 0
 local start = os.time() * 1000
 local function moment()
@@ -21,7 +21,7 @@ end
 
 def retrieve(entities: int) -> str:
     """One entity by id."""
-    return f"""{_SEED}
+    return f"""{SEED}
 request = function()
   return wrk.format("GET", "{_ID}" .. math.random(0, {entities - 1}))
 end
@@ -30,19 +30,19 @@ end
 
 def update(entities: int) -> str:
     """One attribute, with the moment it was observed at."""
-    return f"""{_SEED}{_MOMENT}
+    return f"""{SEED}{MOMENT}
 request = function()
   local at = moment()
   local body = '{{"n":{{"type":"Property","value":' .. n % 1000
     .. ',"observedAt":"' .. at .. '"}}}}'
-  return wrk.format("POST", "{_ID}" .. math.random(0, {entities - 1}) .. "/attrs", {_JSON}, body)
+  return wrk.format("POST", "{_ID}" .. math.random(0, {entities - 1}) .. "/attrs", {JSON}, body)
 end
 """
 
 
 def batch(entities: int) -> str:
     """A hundred of them."""
-    return f"""{_SEED}{_MOMENT}
+    return f"""{SEED}{MOMENT}
 request = function()
   local at = moment()
   local parts = {{}}
@@ -52,7 +52,7 @@ request = function()
       .. ',"observedAt":"' .. at .. '"}}}}'
   end
   local body = "[" .. table.concat(parts, ",") .. "]"
-  return wrk.format("POST", "/ngsi-ld/v1/entityOperations/upsert?options=update", {_JSON}, body)
+  return wrk.format("POST", "/ngsi-ld/v1/entityOperations/upsert?options=update", {JSON}, body)
 end
 """
 
@@ -60,7 +60,7 @@ end
 def query(q: str, radius_m: float) -> str:
     """type + q + near, the first 20; `q` may name a number of 0 to 999 by {{k}}."""
     term = q.replace("{k}", '" .. math.random(0, 999) .. "')
-    return f"""{_SEED}
+    return f"""{SEED}
 request = function()
   local lon, lat = {WEST} + math.random() * {SIDE}, {SOUTH} + math.random() * {SIDE}
   return wrk.format("GET", "/ngsi-ld/v1/entities?type=City&limit=20&q={term}"

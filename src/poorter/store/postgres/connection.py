@@ -17,7 +17,8 @@ from psycopg.types.string import StrBinaryDumper
 
 from poorter.city.errors import TooLarge, Unavailable
 from poorter.store.history.rows import Row
-from poorter.store.postgres.dialect import DIALECT, many, numbered
+from poorter.store.postgres.bulk import KINDS, array, bulk, columns
+from poorter.store.postgres.dialect import DIALECT, numbered
 
 #: rows that are asked for before a cursor is opened for the rest
 FIRST_ROWS = 200
@@ -158,6 +159,10 @@ class Connection:
 
     def change(self, sql: str, rows: Any) -> int:
         """The same; how many rows it changed."""
+        if not rows:
+            return 0
+        if sql in KINDS:
+            return self._link.execute(bulk(sql), columns(sql, rows)).rowcount
         with self._link.cursor() as cursor:
             cursor.executemany(numbered(sql), rows)
             return max(0, cursor.rowcount)
@@ -166,20 +171,22 @@ class Connection:
         """All of them in one pipeline: the database is waited for once."""
         with self._link.pipeline():
             for sql, rows in statements:
-                self._link.cursor().executemany(numbered(sql), rows)
+                if sql in KINDS:
+                    self._link.execute(bulk(sql), columns(sql, rows))
+                else:
+                    self._link.cursor().executemany(numbered(sql), rows)
 
     def add_words(self, rows: Sequence[Row]) -> int:
         """Rows of history, but those whose key is there already; how many were added."""
         if not rows:
             return 0
         attribute, observed_us, sequence, received_us, quality, values = zip(*rows, strict=True)
-        plain = (attribute, observed_us, sequence, received_us, quality)
-        columns = (
-            *map(many, plain),
-            [_encode(value) for value in values],
-            [_number(value) for value in values],
-        )
-        return self._link.execute(_ADD_WORDS, columns).rowcount
+        arrays = [
+            array("i", column)
+            for column in (attribute, observed_us, sequence, received_us, quality)
+        ]
+        arrays += array("b", map(_encode, values)), array("f", map(_number, values))
+        return self._link.execute(_ADD_WORDS, arrays).rowcount
 
     def correct_words(self, rows: Sequence[Row]) -> None:
         """Each as the next word on its moment, unless the latest word says the same."""

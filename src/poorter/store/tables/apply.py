@@ -38,6 +38,8 @@ from poorter.store.tables.taking import TakeIn, Taking
 _encode = msgspec.json.Encoder().encode
 #: ops of which the temporal evolution has to hear
 _NOTED = frozenset((c.SetAttributes, c.Replace, c.Delete, c.DeleteAttribute))
+LEAVES = "INSERT INTO leaf VALUES (?, ?, NULL, ?)"
+LINES = "INSERT INTO line VALUES (?, ?, ?)"
 #: subjects whose newest lines one statement asks for
 HEADS_AT_ONCE = 250
 
@@ -268,8 +270,8 @@ class Applier:
             leaves.append((index, complete(op.prefix, commitment), kept))
             places.append((subject, seq + 1, index))
             index += 1
-        self._many("INSERT INTO leaf VALUES (?, ?, NULL, ?)", leaves)
-        self._many("INSERT INTO line VALUES (?, ?, ?)", places)
+        self._many(LEAVES, leaves)
+        self._many(LINES, places)
         self._leaf = index
         if op.trace and leaves:
             self._note_trace(op.trace, first, len(leaves))

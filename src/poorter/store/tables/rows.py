@@ -30,7 +30,7 @@ _FETCH = (
     "a.dataset, a.live, a.version FROM {} {} "
     "LEFT JOIN attribute a ON a.entity = e.id"
 )
-_WRITES = {
+WRITES = {
     "new entities": "INSERT INTO entity (id, urn, types, scopes, version, created_us, modified_us, "
     "expires_us) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
     "entities": "UPDATE entity SET types = ?2, scopes = ?3, version = ?4, modified_us = ?5, "
@@ -86,11 +86,11 @@ class Rows:
         self._fetch = _FETCH.format(
             dialect.texts.format("?", "j"), dialect.then.format("entity", "e", "e.urn = j.value")
         )
-        self._writes = {**_WRITES, "places": dialect.put_place}
+        self._writes = {**WRITES, "places": dialect.put_place}
         self._known: dict[str, Known | None] = {}
         self._names: dict[str, int] = {}
         self._types: dict[str, tuple[str, ...]] = {}
-        self._pending: dict[str, dict[Any, tuple[Any, ...]]] = {what: {} for what in _WRITES}
+        self._pending: dict[str, dict[Any, tuple[Any, ...]]] = {what: {} for what in WRITES}
         self._dirty = False
         self._written: dict[str, list[Written] | None] | None = {}
         self._next_entity = self._next_attribute = 0

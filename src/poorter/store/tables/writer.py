@@ -43,6 +43,7 @@ from poorter.store.tables.port import Connection
 from poorter.store.tables.recent import AllWritten, Recent
 from poorter.store.tables.spots import Spots
 
+EVENTS = "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?)"
 Listener = Callable[[Sequence[Event]], None]
 Answer = Committed | CityError
 NEAR_WEIGHT_MAX = 200
@@ -353,7 +354,7 @@ class Writer:
     def _write_events(self, events: list[Event]) -> None:
         if events:
             self._connection.executemany(
-                "INSERT INTO event VALUES (?, ?, ?, ?, ?, ?)",
+                EVENTS,
                 [
                     (e.sequence, e.at_us, e.kind, e.urn, " ".join(e.types), " ".join(e.names))
                     for e in events
