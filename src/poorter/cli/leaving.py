@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: EUPL-1.2
-"""export, import."""
+"""export, import, migrate."""
 
 from __future__ import annotations
 
@@ -44,4 +44,19 @@ def importing(arguments: argparse.Namespace) -> int:
         where = f"tenant {store}" if store else "city"
         print(f"{where:<20} {kind:<14} {number:>12}  equal")
     print(f"{found.leaves} leaves, all signed and in their place; nothing differs from the export")
+    return 0
+
+
+def migrating(arguments: argparse.Namespace) -> int:
+    """Move a stopped city to another engine and say what was compared."""
+    from poorter.leaving.migrating import migrate
+    from poorter.leaving.rebuilding import Engine
+
+    config = read_config(arguments.city)
+    url = "" if arguments.to == "files" else arguments.to
+    done = asyncio.run(migrate(config, Engine(url, arguments.owner), SystemClock()))
+    for _, kind, number in done.compared:
+        print(f"{kind:<14} {number:>12}  equal")
+    print(f"{done.leaves} leaves, all signed and in their place; city.toml says where the city is")
+    print(f"the data as it was is in {done.kept_at}")
     return 0

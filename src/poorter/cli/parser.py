@@ -35,6 +35,7 @@ def build_parser() -> argparse.ArgumentParser:
     _city_verbs(verbs)
     _backup_verbs(verbs)
     _leaving_verbs(verbs)
+    _migrating_verb(verbs)
     _govern_verbs(verbs)
     _loading_verbs(verbs)
     _connecting_verbs(verbs)
@@ -123,6 +124,13 @@ def _leaving_verbs(verbs: Verbs) -> None:
     importing.add_argument(
         "--keys", type=Path, metavar="FOLDER", help="the city's keys, where no city.toml says it"
     )
+
+
+def _migrating_verb(verbs: Verbs) -> None:
+    text = "Move the city to another engine, compare every row, then switch; the city is stopped."
+    migrate = _verb(verbs, "migrate", text, leaving.migrating)
+    migrate.add_argument("to", help="postgresql://ROLE@HOST/DATABASE of an empty city, or files")
+    migrate.add_argument("--owner", default="", help="the same for the owner of its tables")
 
 
 def _govern_verbs(verbs: Verbs) -> None:

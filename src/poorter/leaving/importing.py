@@ -4,9 +4,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
 from dataclasses import dataclass, field
-from itertools import islice
+from functools import partial
 from pathlib import Path
 
 from poorter.backups.manifest import LEDGER, SETTINGS, damaged, sync_files
@@ -15,22 +14,13 @@ from poorter.backups.signed import read_signed
 from poorter.backups.taking import ledger_keys, note_leaf
 from poorter.city.clock import Clock
 from poorter.city.errors import Conflict, Invalid
-from poorter.city.time import DAY_US
 from poorter.config import FILE as CITY_FILE
-from poorter.config import Config, read_config
-from poorter.gate.inside import leaving
+from poorter.config import read_config
 from poorter.gate.lawful import LEAVER
-from poorter.gate.registry import load, rebuilding_permit
-from poorter.identity.keys import read_ring
 from poorter.leaving.exporting import FORMAT, STEM, Manifest
-from poorter.leaving.folder import Kinds, read_contents
-from poorter.ledger.verify import verify_ledger
+from poorter.leaving.folder import read_contents
+from poorter.leaving.rebuilding import Engine, compare, rebuild, verify_tree
 from poorter.running import LEDGER_FOLDER, TENANTS_FOLDER, open_city
-from poorter.store.contents import Movable, Row, digest_of
-from poorter.store.policy import PolicyStore
-from poorter.store.sqlite import open_store
-
-BATCH = 5000
 
 
 @dataclass(slots=True)
@@ -76,10 +66,13 @@ async def import_city(folder: Path, city: Path, keys: Path, clock: Clock) -> Imp
         for name, kinds in manifest.stores.items():
             into = new / TENANTS_FOLDER / name if name else new
             source = folder / TENANTS_FOLDER / name if name else folder
-            _rebuild(into, read_contents(source), clock)
-            _compare(into, name, kinds, config, found, clock)
+            where = Engine() if name else Engine(config.store_url, config.store_owner_url)
+            opens = partial(where.open, into, clock)
+            rebuild(opens, read_contents(source))
+            found.compared += compare(opens, name, kinds, config)
         shutil.copytree(folder / LEDGER, new / LEDGER_FOLDER)
-        _verify(new, config, found, clock)
+        opens = partial(Engine(config.store_url, config.store_owner_url).open, new, clock)
+        found.leaves = verify_tree(opens, new / LEDGER_FOLDER, config)
         sync_files(new)
         if data.exists():
             data.rmdir()
@@ -94,63 +87,3 @@ async def import_city(folder: Path, city: Path, keys: Path, clock: Clock) -> Imp
     finally:
         running.close()
     return found
-
-
-def _rebuild(into: Path, rows: Iterable[Row], clock: Clock) -> None:
-    permit = rebuilding_permit(clock.now_us() + DAY_US, "administer")
-    store = open_store(into, clock)
-    try:
-        left = iter(rows)
-        while batch := list(islice(left, BATCH)):
-            store.take_in(permit, batch)
-    finally:
-        store.close()
-
-
-def _compare(
-    into: Path, name: str, kinds: Kinds, config: Config, found: Imported, clock: Clock
-) -> None:
-    """Read all of it again from the store itself. Raises Conflict naming what differs."""
-    store = open_store(into, clock)
-    try:
-        assert isinstance(store, Movable)
-        permit = rebuilding_permit(clock.now_us() + DAY_US, "read")
-        if not name:
-            ring = [entry.public() for entry in read_ring(config.paths_keys)]
-            policy = load(PolicyStore(store), ring, clock).policy
-            permit = leaving(permit, policy)
-        with store.contents(permit) as contents:
-            there = digest_of(contents)
-    finally:
-        store.close()
-    wrong = [
-        f"{kind}: {there[kind][0]} rows, the export says {number}"
-        if there[kind][0] != number
-        else f"{kind}: {number} rows, but not the same"
-        for kind, (number, digest) in kinds.items()
-        if there[kind] != (number, digest)
-    ]
-    if wrong:
-        raise Conflict("what was rebuilt differs from the export: " + "; ".join(wrong))
-    found.compared += [(name, kind, number) for kind, (number, _) in kinds.items()]
-
-
-def _verify(new: Path, config: Config, found: Imported, clock: Clock) -> None:
-    """Every leaf in its place under the signed root, and the store's own the same."""
-    store = open_store(new, clock)
-    try:
-        permit = rebuilding_permit(clock.now_us() + DAY_US, "read")
-
-        def store_leaf(index: int) -> bytes | None:
-            rows = store.leaves(permit, index, 1)
-            return rows[0][1] if rows else None
-
-        ring = ledger_keys(config.paths_keys)
-        report = verify_ledger(
-            new / LEDGER_FOLDER, ring, config.ledger_origin, store_leaf=store_leaf
-        )
-    finally:
-        store.close()
-    if report.findings:
-        raise Conflict(f"the ledger does not verify: {report.findings[0].what}")
-    found.leaves = report.leaves
