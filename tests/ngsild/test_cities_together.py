@@ -550,3 +550,37 @@ def test_evolutions_are_written_where_they_are_held(together: dict[str, httpx.Cl
     assert a.delete(f"{kept}/attrs/spots").status_code == 204
     assert a.delete(kept).status_code == 204
     assert [city.get(kept).status_code for city in (a, b)] == [404, 404]
+
+
+def test_what_lies_at_a_source_outlives_a_restart(tmp_path: Path) -> None:
+    asyncio.run(_found(tmp_path, "d"))
+    city = Served(tmp_path)
+    city.start()
+    with source() as there, source() as receiver, httpx.Client(base_url=city.url) as client:
+        receiver.says("POST", "/told", 200)
+        there.says("POST", "/subscriptions", 201)
+        join(client, httpx.Client(base_url=there.url))
+        sub = _subscribe(client, receiver.url)
+        for _ in range(100):
+            if there.asked:
+                break
+            time.sleep(0.1)
+        [(_, _, _, body)] = there.asked
+        city.stop()
+        city.start()
+        with httpx.Client(base_url=city.url) as again:
+            note = {"type": "Notification", "subscriptionId": json.loads(body)["id"]}
+            said = again.post(
+                "/ngsi-ld/ex/remote-notify", json={**note, "data": [lot("1", n=prop(1))]}
+            )
+            assert said.status_code == 200, said.text
+            [told] = _told(receiver, 1)
+            assert (told["subscriptionId"], told["data"]) == (sub, [lot("1", n=prop(1))])
+            assert len(there.asked) == 1  # it is as it should be: nothing is placed again
+            again.delete(f"{V1}/subscriptions/{sub}")
+            for _ in range(100):
+                if len(there.asked) > 1:
+                    break
+                time.sleep(0.1)
+            assert [method for method, _, _, _ in there.asked] == ["POST", "DELETE"]
+    city.stop()

@@ -118,6 +118,10 @@ class Registry:
             raise NotFound(f"{reg_id} is not there")
         return found
 
+    def waits(self, reg_id: str) -> bool:
+        """Whether it is there, but its @context can't be had."""
+        return any(record.id == reg_id for record in self._missing)
+
     def running(self) -> list[Registration]:
         """Those that have not expired, by id."""
         now_us = self._clock.now_us()

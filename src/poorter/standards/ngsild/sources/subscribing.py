@@ -190,6 +190,8 @@ class Subscribing:
         """Whether it is as it should be now."""
         sub, registration = self._sub(pair[0]), self._source(pair[1])
         placed = self._placed.get(pair)
+        if registration is None and self._federation.registry.waits(pair[1]):
+            return False
         if registration is None:
             return placed is None or await self._forget(placed)
         way = Way(self._federation, None, _context(sub), Hops(sub.via if sub else ""))
