@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from tests.permits import READ, WRITE, permit
 
@@ -33,8 +34,9 @@ from poorter.store.contract import (
     Reading,
     SetAttributes,
 )
-from poorter.store.geometry import related
+from poorter.store.geometry import related, search_box
 from poorter.store.sqlite import SqliteStore, open_store
+from poorter.store.tables.spots import _may_be_in
 
 SIZE = 1200
 T0 = 1_767_225_600_000_000
@@ -296,3 +298,19 @@ def test_rows_that_are_taken_in_past_the_writer_are_found(store: SqliteStore) ->
     query = Query(("P",), condition=CONDITIONS[1], geo=geo, limit=1000)
     assert "urn:e:new" in city.paged(READ, query)
     city.check()
+
+
+def test_a_plane_lets_through_all_that_is_near_enough() -> None:
+    dice = random.Random(9)
+    for _ in range(300):
+        lon, lat = dice.uniform(-170, 170), dice.uniform(-65, 65)
+        away_m = dice.choice((5.0, 300.0, 8_000.0, 50_000.0))
+        geo = Geo("near", {"type": "Point", "coordinates": [lon, lat]}, max_distance_m=away_m)
+        box = search_box(geo)
+        assert box is not None
+        lons = np.array([dice.uniform(box[0], box[2]) for _ in range(100)])
+        lats = np.array([dice.uniform(box[1], box[3]) for _ in range(100)])
+        may = _may_be_in(lons, lats, box, geo)
+        for one, other, let in zip(lons.tolist(), lats.tolist(), may.tolist(), strict=True):
+            near = related({"type": "Point", "coordinates": [one, other]}, geo)
+            assert let or not near, (geo, one, other)

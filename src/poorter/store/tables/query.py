@@ -195,17 +195,16 @@ class _Search:
                 "SELECT id FROM entity WHERE urn = ?", (after,)
             ):
                 rows = self._spots.following(name, rows, last)
-        return merge(
-            self._of_rows(loose, name, after) if loose else (),
-            self._in_parts(rows.tolist(), name, after, wanted),
-            key=itemgetter(0),
-        )
+        parts = self._in_parts(rows.tolist(), name, after, wanted)
+        if not loose:
+            return parts
+        return merge(self._of_rows(loose, name, after), parts, key=itemgetter(0))
 
     def _in_parts(
         self, rows: list[int], name: int, after: str, wanted: int
     ) -> Iterator[tuple[Any, ...]]:
         """By ascending id, as many at a time as are likely to do."""
-        start, size = 0, wanted + 4 if wanted else _PART_MAX
+        start, size = 0, wanted + 2 if wanted else _PART_MAX
         while start < len(rows):
             yield from self._of_rows(rows[start : start + size], name, after)
             start, size = start + size, min(2 * size, _PART_MAX)

@@ -155,7 +155,8 @@ def _may_be_in(lon: Floats, lat: Floats, box: Box, geo: Geo) -> Any:
         if flat and box[0] > -180:
             east = (lon - at_lon) * (_METRES_A_DEGREE * math.cos(math.radians(at_lat)))
             north = (lat - at_lat) * _METRES_A_DEGREE
-            return east * east + north * north <= (geo.max_distance_m * 1.03 + _MARGIN_M) ** 2
+            off = 1.001 + 0.03 * geo.max_distance_m / _FLAT_M_MAX  # how far a plane may be off
+            return east * east + north * north <= (geo.max_distance_m * off + _MARGIN_M) ** 2
     west, south, east, north = box
     may = (lon >= west - _MARGIN_DEGREES) & (lon <= east + _MARGIN_DEGREES)
     may &= (lat >= south - _MARGIN_DEGREES) & (lat <= north + _MARGIN_DEGREES)
