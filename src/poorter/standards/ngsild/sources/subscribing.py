@@ -164,8 +164,8 @@ class Subscribing:
             try:
                 await asyncio.wait_for(self._woken.wait(), max(0.01, until - now))
             except TimeoutError:
-                if now >= again:
-                    again = now + AGAIN_S
+                if loop.time() >= again:
+                    again = loop.time() + AGAIN_S
                     for pair in self._placed:  # a grant may have come or gone
                         self._wake(pair)
 
