@@ -57,21 +57,23 @@ def make_block_taker(map_: Map, header: Sequence[str], now: Now) -> BlockTaker:
 
 
 class _Rows:
-    """The rows of a block that are whole: their places in it, lines in the file, cells, moments."""
+    """The rows of a block that are whole: their places in it, and their moments."""
 
-    def __init__(self) -> None:
+    def __init__(self, records: Sequence[Record]) -> None:
+        self._records = records
         self.places: list[int] = []
-        self.lines: list[int] = []
-        self.cells: list[list[str]] = []
         self.moments_us: list[int] = []
         #: (place of row, of column, reject): to bring them into the order of the file
         self.rejects: list[tuple[int, int, Reject]] = []
 
-    def add(self, place: int, line: int, cells: list[str], at_us: int) -> None:
-        self.places.append(place)
-        self.lines.append(line)
-        self.cells.append(cells)
-        self.moments_us.append(at_us)
+    def cells(self) -> list[Any]:
+        """Those of each row."""
+        records = self._records
+        return [records[place][1] for place in self.places]
+
+    def line(self, row: int) -> int:
+        """Where a row is in the file."""
+        return self._records[self.places[row]][0]
 
     def refuse(self, place: int, reject: Reject, column: int = -1) -> None:
         self.rejects.append((place, column, reject))
@@ -116,7 +118,7 @@ class _Column:
                 values.append(take_value(cells[at], self.value, self._comma))
             except CityError as wrong:
                 taken[at] = False
-                reject = Reject(rows.lines[at], self._name, cells[at][:200], wrong.detail)
+                reject = Reject(rows.line(at), self._name, cells[at][:200], wrong.detail)
                 rows.refuse(rows.places[at], reject, self.place)
         return values, taken
 
@@ -170,7 +172,7 @@ class _Wide:
         self.width = len(self._columns)
 
     def take(self, records: Sequence[Record], skip: int = 0) -> Block:
-        rows = _Rows()
+        rows = _Rows(records)
         for place, (line, cells) in enumerate(records):
             if isinstance(cells, str):
                 if place >= skip:
@@ -184,9 +186,10 @@ class _Wide:
                     rows.refuse(place, row_reject(line, cells, wrong.detail))
                 continue
             if place >= skip:
-                rows.add(place, line, cells, at_us)
+                rows.places.append(place)
+                rows.moments_us.append(at_us)
         series, missing = [], 0
-        by_column = list(zip(*rows.cells, strict=True))
+        by_column = list(zip(*rows.cells(), strict=True))
         for urn, column in self._columns if by_column else ():
             values, there, empty = column.read(by_column[column.place], rows)
             missing += empty
@@ -213,15 +216,17 @@ class _Long:
         self.width = len(self._columns)
 
     def take(self, records: Sequence[Record], skip: int = 0) -> Block:
-        rows, urns = _Rows(), []
+        rows, urns = _Rows(records), []
+        places, moments_us, of_id, single = rows.places, rows.moments_us, self._of_id, self._single
+        of_time = self._of_time[0]
         urn_of, known = self._id.known, self._moments.known
         for place, (line, cells) in enumerate(records):
             if isinstance(cells, str):
                 if place >= skip:
                     rows.refuse(place, Reject(line, "(row)", "", cells))
                 continue
-            key = tuple([cells[at] for at in self._of_id])
-            text = cells[self._of_time[0]] if self._single else ""
+            key = tuple([cells[at] for at in of_id])
+            text = cells[of_time] if single else ""
             try:
                 urn = urn_of.get(key) or self._id.fill_in(key)
                 at_us = known.get(text)
@@ -232,13 +237,14 @@ class _Long:
                     rows.refuse(place, row_reject(line, cells, wrong.detail))
                 continue
             if place >= skip:
-                rows.add(place, line, cells, at_us)
+                places.append(place)
+                moments_us.append(at_us)
                 urns.append(urn)
         series: list[Series] = []
-        missing = 0
+        missing, whole = 0, rows.cells()
         for column in self._columns:
             at = column.place
-            values, there, empty = column.read([cells[at] for cells in rows.cells], rows)
+            values, there, empty = column.read([cells[at] for cells in whole], rows)
             missing += empty
             series += _by_urn(column.value, urns, rows.moments_us, values, there)
         return rows.block(series, missing)

@@ -114,9 +114,9 @@ def _member(path: Path, raw: BinaryIO, name: str) -> tuple[BinaryIO, int]:
 
 def _guarded(path: Path, rows: Iterator[Numbered]) -> Iterator[Numbered]:
     """What was read before a damaged place stands; the damage is one clear error."""
-    last = 0
+    last: Numbered = (0, None)
     try:
-        for last, row in rows:
-            yield last, row
+        for last in rows:
+            yield last
     except (zipfile.BadZipFile, EOFError, zlib.error, gzip.BadGzipFile) as wrong:
-        raise Invalid(f"{path.name} is damaged or cut off after line {last}: {wrong}") from None
+        raise Invalid(f"{path.name} is damaged or cut off after line {last[0]}: {wrong}") from None

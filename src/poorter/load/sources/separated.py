@@ -65,11 +65,12 @@ class _Lines:
         self.cut = 0
 
     def __iter__(self) -> Iterator[str]:
-        while line := self._text.readline(LINE_CHARS_MAX):
+        readline, most = self._text.readline, LINE_CHARS_MAX
+        while line := readline(most):
             self.number += 1
-            if len(line) == LINE_CHARS_MAX and not line.endswith(("\n", "\r")):
+            if len(line) == most and not line.endswith(("\n", "\r")):
                 self.cut = self.number
-                while (rest := self._text.readline(LINE_CHARS_MAX)) and rest[-1] not in "\r\n":
+                while (rest := readline(most)) and rest[-1] not in "\r\n":
                     pass
                 line = "\n"
             yield line
