@@ -16,9 +16,6 @@ from poorter.city.errors import CityError, NotFound, Unavailable
 from poorter.store.contract import AppendLeaf, Change, Put, Store
 from poorter.store.sqlite import open_store
 
-# a connection whose file can't be written any more can't be closed in peace either
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-
 
 def pair(number: int) -> Change:
     """Two entities that must always say the same, and a leaf."""

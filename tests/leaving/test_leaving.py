@@ -10,10 +10,12 @@ import httpx
 import msgspec
 import pytest
 from tests.founded import OFFICERS, garage, observe, put
+from tests.permits import READ, WRITE
 from tests.served import Served, make_city
 from tests.walls.city import city
 from tests.walls.test_consents import FENNA, person
 
+from poorter.backups.taking import take_backup
 from poorter.city.clock import ManualClock
 from poorter.city.errors import Conflict, Invalid, NotFound
 from poorter.city.query import HistoryQuery, Query
@@ -26,8 +28,9 @@ from poorter.gate.lawful import LEAVER
 from poorter.gate.policy import Grant, Processor
 from poorter.leaving.exporting import Manifest, export
 from poorter.leaving.importing import import_city
-from poorter.running import Running, open_city
-from poorter.store.contract import Reading
+from poorter.running import TENANTS_FOLDER, Running, open_city
+from poorter.store.contract import Change, Put, Reading
+from poorter.store.sqlite import open_store
 
 NAME = "Zanzibarina Quickenborne"
 URN = "urn:ngsi-ld:OffStreetParking:a"
@@ -237,3 +240,31 @@ def test_a_served_city_leaves_by_its_verbs(
         assert found["n"]["value"] == 7
     finally:
         again.stop()
+
+
+def test_tenants_are_backed_up_and_leave_too(tmp_path: Path) -> None:
+    async def run() -> None:
+        clock = ManualClock()
+        async with city(tmp_path / "city", clock) as c:
+            await put(c.running, garage("a", 10))
+            tenant = open_store(c.running.config.paths_data / TENANTS_FOLDER / "one", clock)
+            tenant.commit(WRITE, Change((Put(garage("t", 3)),))).result(10)
+            tenant.close()
+            taken = await take_backup(c.running, tmp_path / "backups")
+            assert "store/tenants/one/city.db" in taken.manifest.files
+            await let_leave(c.running)
+            manifest = await export(c.running, tmp_path / "export")
+            config = c.running.config
+        assert manifest.stores["one"]["entities"][0] == 1
+        assert (tmp_path / "export" / "tenants" / "one" / "entities.ndjson").exists()
+        keys = keys_to(config, tmp_path / "new")
+        found = await import_city(tmp_path / "export", tmp_path / "new", keys, clock)
+        assert ("one", "entities", 1) in found.compared
+        again = open_store(tmp_path / "new" / "data" / TENANTS_FOLDER / "one", clock)
+        try:
+            entity = again.decode(again.entity(READ, "urn:ngsi-ld:OffStreetParking:t"))
+            assert entity.value("totalSpotNumber") == 3
+        finally:
+            again.close()
+
+    asyncio.run(run())

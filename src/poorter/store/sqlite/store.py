@@ -77,6 +77,10 @@ class SqliteStore(TableStore):
         self._rounds.stop()
         self._spots.stop()
         self._writer.close()
+        own = getattr(self._local, "connection", None)
+        if own is not None:  # those of other threads end with them
+            shut(own)
+            del self._local.connection
         try:
             self._writing.close()
         finally:
