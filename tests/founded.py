@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: EUPL-1.2
 """A founded city for tests, in process, with a clock that stands still until told otherwise."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -13,6 +13,8 @@ from poorter.gate.policy import Vote
 from poorter.running import Running, open_city
 from poorter.store.contract import Change, Observe, Put, Reading
 
+#: settings of where the store of a city lies that is founded next; `tests.conftest.engine` sets it
+where: Callable[[], dict[str, object]] = dict
 OFFICERS = ("ada", "bob")
 PASSWORD = "a-password-for-tests"
 
@@ -25,7 +27,7 @@ async def founded(
     more: dict[str, object] | None = None,
 ) -> AsyncIterator[Running]:
     """A running city whose goals are all adopted; `more`: settings of its own."""
-    settings = {"systems.enabled": list(systems), **(more or {})}
+    settings = {"systems.enabled": list(systems), **where(), **(more or {})}
     passwords = (PASSWORD, PASSWORD)
     made = await found_city(folder, settings, OFFICERS, "Council", clock, passwords)
     running = await open_city(made.config, clock)

@@ -27,6 +27,7 @@ from poorter.running import Running
 from poorter.server import make_app
 from poorter.store.contract import Change, PutRecord, StoredLine
 
+pytestmark = pytest.mark.usefixtures("engine")
 V1 = "/ngsi-ld/v1"
 
 

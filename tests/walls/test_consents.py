@@ -238,6 +238,7 @@ def test_a_receipt_is_signed_twice_and_names_no_kept_subject(tmp_path: Path) -> 
     asyncio.run(run())
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)  # it looks at the files
 def test_a_guardian_chooses_for_a_child_and_the_child_can_withdraw(tmp_path: Path) -> None:
     async def run() -> None:
         clock = ManualClock()

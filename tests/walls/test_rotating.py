@@ -96,6 +96,7 @@ def test_all_is_sealed_anew_and_reads_as_before(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)  # it looks at the files
 def test_broken_off_anywhere_it_goes_on(tmp_path: Path) -> None:
     """Copies of the folder at each point are what a crash there would have left."""
 
