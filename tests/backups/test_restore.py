@@ -159,7 +159,7 @@ def test_who_was_erased_after_the_backup_stays_erased(tmp_path: Path) -> None:
                 Query(types=("Client",))
             )
             assert [one.value("name") for one in found] == ["Lotte"]
-            assert list(again.people.erasing._rows_of(subject)) == []
+            assert list(again.people.erasing.rows_of(subject)) == []
             own = again.gate.permit("internal:rights", RUN, "read")
             assert again.store.records(own, "consent", {"subject": subject}) == []
         finally:
