@@ -45,6 +45,21 @@ def test_an_entity_is_gone_from_every_answer_at_its_moment(
     assert [(f.type, f.name, f.entities) for f in store.facets(READ)] == [(TYPE, "", 1)]
 
 
+def test_what_ended_is_told_in_the_order_in_which_it_did(
+    store: c.Store, clock: ManualClock
+) -> None:
+    """So that one history gives one sequence of events, whichever engine keeps it."""
+    order = [7, 3, 9, 1, 8, 2]
+    for number in range(10):  # made in another order than that in which they end
+        seconds = order.index(number) if number in order else 6
+        commit(store, c.Create(alert(clock, 10 + seconds, f"urn:x:{number}")))
+    before = store.sequence()
+    clock.forward_s(60)
+    commit(store)
+    gone = [event.urn for event in store.events(READ, before)]
+    assert gone == [f"urn:x:{number}" for number in (*order, 0, 4, 5, 6)]
+
+
 def test_a_clock_set_back_revives_nothing(store: c.Store, clock: ManualClock) -> None:
     commit(store, c.Create(alert(clock)))
     clock.forward_s(11)

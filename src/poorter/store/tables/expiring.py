@@ -15,11 +15,12 @@ _NEXT = (
     "SELECT min(expires_us) AS at_us FROM entity WHERE expires_us IS NOT NULL AND live UNION ALL "
     "SELECT min(expires_us) FROM attribute WHERE expires_us IS NOT NULL AND live) s"
 )
-_ENTITIES = "SELECT urn, types FROM entity WHERE expires_us <= ? AND live"
+#: in the order in which they ended, so that events of one history are the same on each engine
+_ENTITIES = "SELECT urn, types FROM entity WHERE expires_us <= ? AND live ORDER BY expires_us, urn"
 _ATTRIBUTES = (
     "SELECT e.urn, n.name, a.dataset, a.body FROM attribute a JOIN entity e ON e.id = a.entity "
     "JOIN name n ON n.id = a.name WHERE a.expires_us <= ?1 AND a.live "
-    "AND (e.expires_us IS NULL OR e.expires_us > ?1)"
+    "AND (e.expires_us IS NULL OR e.expires_us > ?1) ORDER BY a.expires_us, a.id"
 )
 #: an entity, or an attribute, that is still there for a reader
 LASTS = "({0}.expires_us IS NULL OR {0}.expires_us > ?)"
