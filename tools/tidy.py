@@ -26,7 +26,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("decide", "registers", "rights"),
     ("standards", "systems", "load"),
     ("connections",),
-    ("config", "handle", "founding", "running", "jobs", "backups", "control", "leaving"),
+    ("config", "handle", "founding", "running", "jobs", "backups", "control", "leaving", "memory"),
     ("offices",),
     ("web", "client", "telemetry"),
     ("server", "sim"),

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import signal
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
@@ -19,6 +18,7 @@ from granian.constants import Interfaces
 from granian.server.embed import Server
 from starlette.types import ASGIApp
 
+from poorter import memory
 from poorter.backups.taking import take_backup
 from poorter.city.clock import Clock
 from poorter.config import Config
@@ -271,6 +271,7 @@ async def serve(
 ) -> None:
     """Run the city until SIGINT or SIGTERM. `ready` is called once it serves; `background` goes
     on beside it until the end (the example city's simulation)."""
+    memory.keep_one_heap()
     running = await open_city(config, clock)
     jobs = Jobs(running)
     traces = _tracing(config)
@@ -285,7 +286,7 @@ async def serve(
     )
     tasks: list[asyncio.Task[None]] = []
     try:
-        _settle_memory()
+        memory.settle()
         jobs.start()
         running.connections = connect(running)
         running.connections.start()
@@ -369,14 +370,6 @@ async def _beside(work: Callable[[Running], Awaitable[None]], running: Running) 
         await work(running)
     except Exception:  # the outermost loop of what runs beside the city: say it, serve on
         log.exception("what ran beside the city has ended")
-
-
-def _settle_memory() -> None:
-    """What is there at the start stays, so the collector need not look at it again, nor look for
-    cycles after each few hundred objects: requests make many, and hardly a cycle among them."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(10_000, 20, 20)
 
 
 def _stop_on_signals(server: Server) -> None:
