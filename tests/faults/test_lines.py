@@ -58,7 +58,7 @@ def _traces(running: Running) -> Iterator[str]:
         permit = running.gate.permit("internal:ledger", RUN, "read")
         page = running.store.lines(permit, name_of(running, 1), after)
         for line in page:
-            _, text = running.recorder.keys.open(line.kept.sealed, line.kept.inner)
+            _, text = running.recorder.keys.open(line.kept)
             yield read_line(text)["trace_id"]
             after = line.kept.seq
         if len(page) < 1000:

@@ -40,7 +40,7 @@ def lines(running: Running, number: int) -> list[StoredLine]:
 
 
 def opened(running: Running, line: StoredLine) -> dict[str, Any]:
-    return read_line(running.recorder.keys.open(line.kept.sealed, line.kept.inner)[1])
+    return read_line(running.recorder.keys.open(line.kept)[1])
 
 
 def leaf_at(running: Running, index: int) -> Leaf:
@@ -74,7 +74,7 @@ def test_each_holder_has_one_line_a_read_and_their_own_sequence(tmp_path: Path) 
             leaf, kept = decode_leaf(line.leaf), line.kept
             assert leaf.commitment == commitment_of(kept.inner, kept.seq, kept.prev)
             assert (leaf.processor, leaf.purpose, leaf.subject_of) == ("app", PURPOSE.id, "badges")
-            salt, text = running.recorder.keys.open(kept.sealed, kept.inner)
+            salt, text = running.recorder.keys.open(kept)
             assert len(salt) == 32 and hashlib.sha256(salt + text).digest() == kept.inner
         doc = opened(running, first)
         assert doc["attributes"]["dpl.core.processing_activity_id"].startswith(

@@ -16,7 +16,7 @@ import hashlib
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -32,9 +32,9 @@ _COMMITMENT = b"\xc4\x20"  # MessagePack: binary of 32 bytes
 ID_TYPE = "urn:poorter:data-subject"
 
 
-@dataclass(frozen=True, slots=True)
-class SealedLine:
-    """One line as the store gets it: whose (a keyed name), its inner hash, and sealed bytes."""
+class SealedLine(NamedTuple):
+    """One line as the store gets it: whose (a keyed name), its inner hash, and what is sealed: of
+    the first line of a page the page, of the others one byte that counts how far back that is."""
 
     subject: bytes
     inner: bytes
@@ -43,12 +43,14 @@ class SealedLine:
 
 @dataclass(frozen=True, slots=True)
 class KeptLine:
-    """One line as the store has it: place in the subject's sequence, inner hash, sealed bytes."""
+    """One line as the store has it: place in the subject's sequence, inner hash, the page that it
+    lies on, sealed, and where on it. Lines of before there were pages have `sealed` alone."""
 
     seq: int
     prev: int
     inner: bytes
     sealed: bytes
+    place: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,8 @@ _SUBJECT, _SPAN = "\0subject\0", "\0span\0"
 
 
 class LineWriter:
-    """Writes the lines of one activity: only span and subject differ, the rest is made once."""
+    """Writes the lines of one activity: only span and subject differ, the rest is made once.
+    `parts` stand before the span, between the two, and after the subject."""
 
     def __init__(self, activity: Activity) -> None:
         doc: dict[str, Any] = {
@@ -95,14 +98,9 @@ class LineWriter:
         doc["attributes"] = activity.attributes(_SUBJECT)
         text = msgspec.json.encode(doc)
         span, subject = msgspec.json.encode(_SPAN)[1:-1], msgspec.json.encode(_SUBJECT)[1:-1]
-        self._start, _, rest = text.partition(span)
-        self._middle, _, self._end = rest.partition(subject)
-
-    def line(self, span_id: bytes, subject_id: str) -> bytes:
-        """The line of one data subject, JSON in the standard's names."""
-        return b"".join(
-            (self._start, span_id.hex().encode(), self._middle, subject_id.encode(), self._end)
-        )
+        start, _, rest = text.partition(span)
+        middle, _, end = rest.partition(subject)
+        self.parts = start, middle, end
 
 
 def inner_hash(salt: bytes, line: bytes) -> bytes:
@@ -129,17 +127,24 @@ def complete(prefix: bytes, commitment: bytes) -> bytes:
     return prefix + _COMMITMENT + commitment
 
 
-def pack_kept(inner: bytes, sealed: bytes, seq: int, prev: int) -> bytes:
-    """What the store keeps beside the leaf."""
-    return _PLACE.pack(seq, prev) + inner + sealed
+def place_line(line: SealedLine, seq: int, prev: int) -> tuple[bytes, bytes]:
+    """(commitment, what the store keeps beside the leaf) of a line at its place."""
+    place = _PLACE.pack(seq, prev)
+    return hashlib.sha256(line.inner + place).digest(), b"".join((place, line.inner, line.sealed))
 
 
 def unpack_kept(payload: bytes) -> KeptLine:
-    """The line again. Raises ValueError for bytes that are none."""
+    """The line again, still without its page where that stands beside another line (`back_to`).
+    Raises ValueError for bytes that are none."""
     if len(payload) < _HEAD_BYTES:
         raise ValueError("this is no line")
     seq, prev = _PLACE.unpack_from(payload)
     return KeptLine(seq, prev, payload[_PLACE.size : _HEAD_BYTES], payload[_HEAD_BYTES:])
+
+
+def back_to(kept: KeptLine) -> int:
+    """How many leaves before this one its page stands; 0 when it stands here."""
+    return kept.sealed[0] if len(kept.sealed) == 1 else 0
 
 
 def read_line(line: bytes) -> dict[str, Any]:

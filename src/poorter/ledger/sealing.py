@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: EUPL-1.2
 """What a line says of a person is sealed under a key of its month, outside the data folder.
 
+Lines of one answer differ in span and subject only. So up to 64 of them are sealed as one page:
+what is the same in all of them once, then salt, span and subject of each.
+
 A copy of the database shows who looked at whom to nobody. When the month's key is destroyed its
 lines are gone, in every backup too; the tree's commitments stay and prove what they proved.
 """
@@ -10,24 +13,45 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, AESSIV
 
 from poorter.city.errors import NotFound
 from poorter.identity.keys import kept_secret, read_secret
 from poorter.ledger.leaf import SALT_BYTES
-from poorter.ledger.lines import SealedLine, inner_hash
+from poorter.ledger.lines import KeptLine, LineWriter, SealedLine, inner_hash
+from poorter.ledger.tracing import SPAN_BYTES
 
 SUBJECT_BYTES = 16
 _NONCE_BYTES = 12
 _MONTH_BYTES = 2
 _KNOWN_MAX = 100_000
 _POOL_BYTES = 512 * 1024
-_RANDOM = SALT_BYTES + _NONCE_BYTES
+#: lines on one page; whoever reads one line opens its page
+PAGE_LINES = 64
+#: stands before a page, where a line of before there were pages has its month
+_PAGE = b"\0\0"
+_RANDOM = SALT_BYTES + SPAN_BYTES
+
+
+class _Page(msgspec.Struct, array_like=True):
+    """`random`: for each line its salt and span."""
+
+    start: bytes
+    middle: bytes
+    end: bytes
+    random: bytes
+    subjects: list[str]
+
+
+_BACK = [bytes((place,)) for place in range(PAGE_LINES)]
+_encode = msgspec.msgpack.Encoder().encode
+_read_page = msgspec.msgpack.Decoder(_Page).decode
 
 
 class LineKeys:
@@ -58,19 +82,32 @@ class LineKeys:
             self._known[wall, subject] = found
         return found
 
-    def seal(self, lines: Sequence[tuple[bytes, bytes]], at_us: int) -> Iterator[SealedLine]:
-        """Salt and seal lines [(name in the store, line)] of one moment."""
+    def seal(
+        self, writer: LineWriter, subjects: Sequence[tuple[str, bytes]], at_us: int
+    ) -> list[SealedLine]:
+        """Write, salt and seal a line for each of `subjects` [(id in the line, name in the store)],
+        all of one activity and moment."""
         month = month_of(at_us)
         cipher = self._cipher(month, make=True)
-        head = month.to_bytes(_MONTH_BYTES, "big")
-        random = self.random(_RANDOM * len(lines))
-        at = 0
-        for subject, line in lines:
-            salted = random[at : at + SALT_BYTES] + line
-            nonce = random[at + SALT_BYTES : at + _RANDOM]
-            at += _RANDOM
-            sealed = head + nonce + cipher.encrypt(nonce, salted, None)
-            yield SealedLine(subject, hashlib.sha256(salted).digest(), sealed)
+        head = _PAGE + month.to_bytes(_MONTH_BYTES, "big")
+        start, middle, end = writer.parts
+        sha256, found = hashlib.sha256, []
+        for first in range(0, len(subjects), PAGE_LINES):
+            part = subjects[first : first + PAGE_LINES]
+            random = self.random(_RANDOM * len(part))
+            digits = random.hex().encode()
+            page = _Page(start, middle, end, random, [subject_id for subject_id, _ in part])
+            nonce = self.random(_NONCE_BYTES)
+            sealed = head + nonce + cipher.encrypt(nonce, _encode(page), None)
+            at = 0
+            for place, (subject_id, name) in enumerate(part):
+                salt = random[at : at + SALT_BYTES]
+                at += _RANDOM
+                span = digits[2 * (at - SPAN_BYTES) : 2 * at]
+                salted = b"".join((salt, start, span, middle, subject_id.encode(), end))
+                beside = _BACK[place] if place else sealed
+                found.append(SealedLine(name, sha256(salted).digest(), beside))
+        return found
 
     def random(self, number: int) -> bytes:
         """Random bytes, each given out once. Fetched from the kernel in large pieces: each asking
@@ -80,17 +117,20 @@ class LineKeys:
         taken, self._pool = self._pool[:number], self._pool[number:]
         return taken
 
-    def open(self, sealed: bytes, inner: bytes) -> tuple[bytes, bytes]:
+    def open(self, kept: KeptLine) -> tuple[bytes, bytes]:
         """(salt, line). Raises NotFound once its month's key is destroyed, or it is damaged."""
+        paged = kept.sealed.startswith(_PAGE)
+        sealed = kept.sealed[len(_PAGE) :] if paged else kept.sealed
         month = int.from_bytes(sealed[:_MONTH_BYTES], "big")
         body = sealed[_MONTH_BYTES:]
         try:
             cipher = self._cipher(month, make=False)
-            salted = cipher.decrypt(body[:_NONCE_BYTES], body[_NONCE_BYTES:], None)
-        except (InvalidTag, ValueError):
+            plain = cipher.decrypt(body[:_NONCE_BYTES], body[_NONCE_BYTES:], None)
+            salted = _on_page(plain, kept.place) if paged else plain
+        except (InvalidTag, ValueError, IndexError):
             raise NotFound("what this line said can't be read any more") from None
         salt, line = salted[:SALT_BYTES], salted[SALT_BYTES:]
-        if inner_hash(salt, line) != inner:
+        if inner_hash(salt, line) != kept.inner:
             raise NotFound("what was kept of this line is not what was recorded")
         return salt, line
 
@@ -119,6 +159,15 @@ class LineKeys:
 
     def _read(self, name: str) -> bytes:
         return read_secret(self._folder / f"{name}.secret")
+
+
+def _on_page(plain: bytes, place: int) -> bytes:
+    """Salt and line at a place of a page. Raises ValueError or IndexError where there is none."""
+    page = _read_page(plain)
+    random = page.random[place * _RANDOM : (place + 1) * _RANDOM]
+    span, subject = random[SALT_BYTES:].hex().encode(), page.subjects[place].encode()
+    parts = (random[:SALT_BYTES], page.start, span, page.middle, subject, page.end)
+    return b"".join(parts)
 
 
 def store_name(subject_id: str) -> bytes:

@@ -139,7 +139,7 @@ class Insight:
         if until:
             return SeenLine(wall, line.index, leaf.at_us, line.kept.seq, None, until)
         try:
-            _, text = self._keys.open(line.kept.sealed, line.kept.inner)
+            _, text = self._keys.open(line.kept)
         except NotFound:
             return SeenLine(wall, line.index, leaf.at_us, line.kept.seq, None)
         doc = read_line(text)
@@ -238,7 +238,7 @@ class Insight:
         if until:
             return LineEvidence(**placed, **place, inner=inner, until=until), None
         try:
-            salt, text = self._keys.open(kept.sealed, kept.inner)
+            salt, text = self._keys.open(kept)
         except NotFound:
             return LineEvidence(**placed, **place, inner=inner, until="erased"), None
         opened: dict[str, Any] = {"salt": base64.b64encode(salt).decode(), "line": text.decode()}

@@ -32,7 +32,7 @@ from poorter.ledger.leaf import LINE_TYPE, VERSION, Leaf, make_line
 from poorter.ledger.lines import Activity, LineWriter, SealedLine, leaf_prefix
 from poorter.ledger.sealing import LineKeys
 from poorter.ledger.spool import Spool, Spooled
-from poorter.ledger.tracing import SPAN_BYTES, Trace, new_trace
+from poorter.ledger.tracing import Trace, new_trace
 from poorter.store.contract import (
     AppendLeaf,
     AppendLines,
@@ -252,30 +252,20 @@ class Recorder:
         now_us = self._clock.now_us()
         name, activity_id = self._activity(permit)
         caller = f"https://{self._origin}/processors/{permit.processor}" if trace.called else ""
-        writers: dict[str, LineWriter] = {}
-        by_dataset: dict[str, list[tuple[bytes, bytes]]] = {}
-        random = self.keys.random(SPAN_BYTES * len(subjects))
-        for number, (dataset, wall, subject) in enumerate(subjects):
-            writer = writers.get(dataset)
-            if writer is None:
-                resource = {
-                    "service.name": permit.processor,
-                    "poorter.dataset": dataset,
-                    "poorter.action": permit.action,
-                }
-                activity = Activity(name, activity_id, now_us // 1000, trace, caller, resource)
-                writer = writers[dataset] = LineWriter(activity)
-            subject_id, kept = self.keys.name(wall, subject)
-            span = random[number * SPAN_BYTES : (number + 1) * SPAN_BYTES]
-            by_dataset.setdefault(dataset, []).append((kept, writer.line(span, subject_id)))
-        return [
-            AppendLines(
-                self._prefix(permit, dataset, now_us),
-                trace.trace_id,
-                list(self.keys.seal(lines, now_us)),
-            )
-            for dataset, lines in by_dataset.items()
-        ]
+        by_dataset: dict[str, list[tuple[str, bytes]]] = {}
+        for dataset, wall, subject in subjects:
+            by_dataset.setdefault(dataset, []).append(self.keys.name(wall, subject))
+        made = []
+        for dataset, people in by_dataset.items():
+            resource = {
+                "service.name": permit.processor,
+                "poorter.dataset": dataset,
+                "poorter.action": permit.action,
+            }
+            activity = Activity(name, activity_id, now_us // 1000, trace, caller, resource)
+            lines = self.keys.seal(LineWriter(activity), people, now_us)
+            made.append(AppendLines(self._prefix(permit, dataset, now_us), trace.trace_id, lines))
+        return made
 
     def _prefix(self, permit: Permit, dataset: str, now_us: int) -> bytes:
         """The public half. A purpose that is kept from people for a while is not named in it; the
@@ -376,8 +366,7 @@ class Recorder:
         """For vital grants only: durable on this machine, merged when the ledger writes again."""
         now_us = self._clock.now_us()
         for op in made:
-            lines = [(line.subject, line.inner, line.sealed) for line in op.lines]
-            entry = Spooled(mint("spool-"), now_us, op.prefix, op.trace, lines, *audit)
+            entry = Spooled(mint("spool-"), now_us, op.prefix, op.trace, list(op.lines), *audit)
             try:
                 self._spool.put(entry)
             except OSError as wrong:

@@ -17,7 +17,7 @@ from poorter.city.limits import HOLD_DAYS_MAX
 from poorter.city.text import Text
 from poorter.city.time import DAY_US
 from poorter.gate.permit import Permit
-from poorter.ledger.lines import NO_LINE, commitment_of, complete, pack_kept
+from poorter.ledger.lines import NO_LINE, complete, place_line
 from poorter.store import contract as c
 from poorter.store.evolving import AddInstances, DeleteInstances, ReplaceInstance
 from poorter.store.series import urns_of
@@ -40,6 +40,11 @@ _encode = msgspec.json.Encoder().encode
 _NOTED = frozenset((c.SetAttributes, c.Replace, c.Delete, c.DeleteAttribute))
 LEAVES = "INSERT INTO leaf VALUES (?, ?, NULL, ?)"
 LINES = "INSERT INTO line VALUES (?, ?, ?)"
+#: the newest line of each subject, one step down the index however many lines there are
+_HEADS = (
+    "SELECT v.column1, l.seq, l.leaf FROM (VALUES {}) v CROSS JOIN line l WHERE "
+    "l.subject = v.column1 AND l.seq = (SELECT max(seq) FROM line WHERE subject = v.column1)"
+)
 #: subjects whose newest lines one statement asks for
 HEADS_AT_ONCE = 250
 
@@ -52,7 +57,6 @@ class Applier:
         self._run = connection.execute
         self._many = connection.executemany
         self._record_key = connection.dialect.target.format("kind, id")
-        self._newest = connection.dialect.newest_lines
         self.compacted = Compacted(connection, files)
         upkeep = Upkeep(connection, self.compacted)
         self.outbox = Outbox()
@@ -265,8 +269,7 @@ class Applier:
             subject = line.subject
             seq, prev = heads.get(subject) or (0, NO_LINE)
             heads[subject] = (seq + 1, index)
-            commitment = commitment_of(line.inner, seq + 1, prev)
-            kept = pack_kept(line.inner, line.sealed, seq + 1, prev)
+            commitment, kept = place_line(line, seq + 1, prev)
             leaves.append((index, complete(op.prefix, commitment), kept))
             places.append((subject, seq + 1, index))
             index += 1
@@ -282,8 +285,7 @@ class Applier:
         heads: dict[bytes, tuple[int, int]] = {}
         for start in range(0, len(subjects), HEADS_AT_ONCE):
             some = subjects[start : start + HEADS_AT_ONCE]
-            marks = ",".join("?" * len(some))
-            found: Any = self._run(self._newest.format(f"subject IN ({marks})"), some)
+            found: Any = self._run(_HEADS.format(", ".join(["(?)"] * len(some))), some)
             heads.update((subject, (seq, leaf)) for subject, seq, leaf in found)
         return heads
 

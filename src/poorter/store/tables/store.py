@@ -20,7 +20,7 @@ from poorter.city.limits import PAGE_MAX
 from poorter.city.query import EvolutionQuery, HistoryQuery, Query
 from poorter.gate.permit import Permit
 from poorter.ledger.leaf import LINE_TYPE, decode_leaf
-from poorter.ledger.lines import unpack_kept
+from poorter.ledger.lines import back_to, unpack_kept
 from poorter.store import contract as c
 from poorter.store.body import decode_entity
 from poorter.store.contents import Row
@@ -377,7 +377,8 @@ class TableStore:
             "WHERE l.subject = ? AND l.seq > ? ORDER BY l.seq LIMIT ?",
             (subject, after_seq, min(limit, PAGE_MAX)),
         )
-        return [c.StoredLine(index, leaf, unpack_kept(kept)) for index, leaf, kept in rows]
+        pages: dict[int, bytes] = {}
+        return [self._line(index, leaf, kept, pages) for index, leaf, kept in list(rows)]
 
     def line_count(self, permit: Permit, subject: bytes) -> int:
         """How many lines there are about one data subject."""
@@ -410,7 +411,21 @@ class TableStore:
         found = list(rows)
         if not found or decode_leaf(found[0][0]).type != LINE_TYPE:
             raise NotFound(f"leaf {index} is no line about a person")
-        return c.StoredLine(index, found[0][0], unpack_kept(found[0][1]))
+        return self._line(index, found[0][0], found[0][1], {})
+
+    def _line(
+        self, index: int, leaf: bytes, payload: bytes, pages: dict[int, bytes]
+    ) -> c.StoredLine:
+        """With the page that it lies on, which stands beside the first line of it."""
+        kept = unpack_kept(payload)
+        back = back_to(kept)
+        if back:
+            if index - back not in pages:
+                sql = "SELECT payload FROM leaf WHERE idx = ? AND payload IS NOT NULL"
+                found = list(self._reader().execute(sql, (index - back,)))
+                pages[index - back] = unpack_kept(found[0][0]).sealed if found else b""
+            kept = replace(kept, sealed=pages[index - back], place=back)
+        return c.StoredLine(index, leaf, kept)
 
     def heads(self, permit: Permit, size: int | None = None) -> c.Heads:
         """The last line of every data subject among the first `size` leaves."""
