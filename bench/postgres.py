@@ -1,163 +1,126 @@
 # SPDX-License-Identifier: EUPL-1.2
 """A city over PostgreSQL under wrk, beside a SensorThings peer where one is named.
 
-python -m bench.postgres [--peer http://127.0.0.1:PORT/v4/v1.1]: the peer's address is all that is
-known of it. A Thing with a Datastream is made there by the standard's own API (OGC 18-088), then
-Observations are posted, one a request and a hundred a request (CreateObservations).
+python -m bench.postgres [--peer http://127.0.0.1:PORT/ROOT] [--many PATH]: as many sensors in both,
+the same readings, as many connections, one after the other in each round. A reading a request; a
+the same readings, as many connections, one after the other in each round. A reading a request; a
+hundred a request, of a hundred sensors (a feed); a thousand a request, of one of them (its past).
+Of a peer those readings count that are there afterwards.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 from tests.database import database
 
 from bench import requests
-from bench.cities import City, found, serving
+from bench.cities import City, found, serving, urn
 from bench.lines import Line, Lines
 from bench.load_generator import Measured, best, ratio, wrk
+from bench.peer import DATA_ARRAY, Peer
 
-ENTITIES = 2_000
+SENSORS = 1_000
+FEED, PAST = 100, 1_000
 ROUNDS = 3
-SECONDS = 4
-CONNECTIONS = 16
+SECONDS = 5
+#: what was under way when time was up does not disturb what is measured next
+SETTLE_S = 2
+#: what is done, how many readings each request holds, and what of a peer's rate it is to be
+KINDS = (
+    ("one", "a reading a request", 1, 5),
+    ("snapshot", f"{FEED:,} readings a request, of as many sensors", FEED, 2),
+    ("series", f"{PAST:,} readings a request, of one sensor", PAST, 2),
+)
 
 
 @contextmanager
 def served(folder: Path) -> Iterator[City]:
-    """A city in a database of its own."""
+    """A city in a database of its own; each sensor has one reading, as the peer's have."""
     with database() as server:
         store = {"store.url": server.new_city(), "store.owner_url": server.owner_url}
-        found(folder, ENTITIES, store)
+        found(folder, SENSORS, store)
         with serving(folder) as city:
+            upsert = f"{city.url}/ngsi-ld/v1/entityOperations/upsert?options=update"
+            first = httpx.post(upsert, json=list(map(_reading, range(SENSORS))), timeout=60)
+            assert first.status_code == 204, first.text
             yield city
 
 
-class Peer:
-    """A SensorThings service with one datastream to post to."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url.rstrip("/")
-        thing = {
-            "name": "bench",
-            "description": "bench",
-            "Locations": [
-                {
-                    "name": "here",
-                    "description": "here",
-                    "encodingType": "application/vnd.geo+json",
-                    "location": {"type": "Point", "coordinates": [5.0, 52.0]},
-                }
-            ],
-            "Datastreams": [
-                {
-                    "name": "bench",
-                    "description": "bench",
-                    "observationType": "http://www.opengis.net/def/observationType/OGC-OM/2.0/"
-                    "OM_Measurement",
-                    "unitOfMeasurement": {"name": "n", "symbol": "n", "definition": "n"},
-                    "Sensor": {
-                        "name": "s",
-                        "description": "s",
-                        "encodingType": "application/pdf",
-                        "metadata": "http://example.org/s.pdf",
-                    },
-                    "ObservedProperty": {
-                        "name": "n",
-                        "description": "n",
-                        "definition": "http://example.org/n",
-                    },
-                }
-            ],
-        }
-        made = httpx.post(f"{self.url}/Things", json=thing, timeout=30)
-        made.raise_for_status()
-        newest = {"$orderby": "id desc", "$top": "1"}
-        listed = httpx.get(f"{self.url}/Datastreams", params=newest, timeout=30)
-        listed.raise_for_status()
-        self.datastream = json.dumps(listed.json()["value"][0]["@iot.id"])
-
-    def one(self) -> str:
-        """An observation a request."""
-        return self._script(
-            "/Observations",
-            """'{"result":' .. n % 1000 .. ',"phenomenonTime":"' .. at .. '","resultTime":"' .. at
-    .. '","Datastream":{"@iot.id":' .. datastream .. '}}'""",
-        )
-
-    def many(self) -> str:
-        """A hundred a request."""
-        return self._script(
-            "/CreateObservations",
-            """'[{"Datastream":{"@iot.id":' .. datastream .. '},"components":["result",'
-    .. '"phenomenonTime","resultTime"],"dataArray":[' .. rows() .. ']}]'""",
-        )
-
-    def _script(self, path: str, body: str) -> str:
-        root = "/" + self.url.split("/", 3)[3]
-        return f"""{requests.SEED}{requests.MOMENT}
-local datastream = '{self.datastream}'
-local function rows()
-  local parts = {{}}
-  for i = 1, 100 do
-    local at = moment()
-    parts[i] = '[' .. n % 1000 .. ',"' .. at .. '","' .. at .. '"]'
-  end
-  return table.concat(parts, ",")
-end
-request = function()
-  local at = moment()
-  return wrk.format("POST", "{root}{path}", {requests.JSON}, {body})
-end
-"""
+def _reading(number: int) -> dict[str, Any]:
+    n = {"type": "Property", "value": 0, "observedAt": "2000-01-01T00:00:00Z"}
+    return {"id": urn(number), "type": "City", "n": n}
 
 
-def measure(scratch: Path, peer: Peer | None) -> Lines:
-    """Lines of both, in one run: each round measures one after the other."""
-    ours: dict[str, list[Measured]] = {"one": [], "many": [], "retrieve": []}
-    theirs: dict[str, list[Measured]] = {"one": [], "many": []}
+def measure(scratch: Path, peer: Peer | None, connections: int) -> Lines:
+    """Lines of both, in one run."""
+    ours: dict[str, list[Measured]] = {name: [] for name, *_ in KINDS}
+    theirs: dict[str, list[Measured]] = {name: [] for name, *_ in KINDS}
+    scripts: dict[str, Callable[[], str]] = {
+        "one": lambda: requests.one(SENSORS),
+        "snapshot": lambda: requests.snapshot(SENSORS, FEED),
+        "series": lambda: requests.series(SENSORS, PAST),
+    }
     with served(scratch / "city") as city:
         for _ in range(ROUNDS):
-            rest = (CONNECTIONS, SECONDS)
-            ours["one"].append(wrk(city.url, requests.update(ENTITIES), *rest))
-            ours["many"].append(wrk(city.url, requests.batch(ENTITIES), *rest))
-            ours["retrieve"].append(wrk(city.url, requests.retrieve(ENTITIES), *rest))
-            if peer is not None:
-                theirs["one"].append(wrk(peer.url, peer.one(), *rest))
-                theirs["many"].append(wrk(peer.url, peer.many(), *rest))
-    for name, what, each, least in (
-        ("one", "PostgreSQL: a reading a request", 1, 5),
-        ("many", "PostgreSQL: 100 readings a request, readings", 100, 2),
-        ("retrieve", "PostgreSQL: retrieve by id", 1, None),
-    ):
-        top = best(ours[name])
-        said = f"{top.per_second * each:,.0f}/s, p50 {top.p50_ms:.1f} ms{top.failures}"
-        met = None
-        if theirs.get(name):
-            rates = [[one.per_second for one in side[name]] for side in (ours, theirs)]
-            times = ratio(*rates)
-            other = best(theirs[name])
-            said += f" = {times} x the peer's {other.per_second * each:,.0f}/s{other.failures}"
-            met = least is not None and times.middle >= least and not top.failed
-        yield Line(what, f"{least} x a SensorThings peer" if least else "", said, met)
+            for name, _, rows, _ in KINDS:
+                ours[name].append(wrk(city.url, scripts[name](), connections, SECONDS))
+                time.sleep(SETTLE_S)
+                if peer is not None:
+                    script = peer.one() if name == "one" else getattr(peer, name)(rows)
+                    theirs[name].append(_counted(peer, script, rows, connections))
+        retrieved = wrk(city.url, requests.retrieve(SENSORS), connections, SECONDS)
+    for name, what, rows, least in KINDS:
+        yield _line(f"PostgreSQL: {what}", rows, least, ours[name], theirs[name])
+    yield Line("PostgreSQL: retrieve by id", "", f"{retrieved.per_second:,.0f}/s")
+
+
+def _counted(peer: Peer, script: str, rows: int, connections: int) -> Measured:
+    """What a peer answers well, and no more than what is there afterwards."""
+    before = peer.observations()
+    found = wrk(peer.url, script, connections, SECONDS)
+    time.sleep(SETTLE_S)
+    kept = (peer.observations() - before) / rows / SECONDS
+    return replace(found, per_second=min(found.per_second - found.failed / SECONDS, kept))
+
+
+def _line(what: str, rows: int, least: int, ours: list[Measured], theirs: list[Measured]) -> Line:
+    top = best(ours)
+    said = f"{top.per_second * rows:,.0f}/s, p50 {top.p50_ms:.1f} ms{top.failures}"
+    if not theirs:
+        return Line(what, "", said)
+    times = ratio([one.per_second for one in ours], [one.per_second for one in theirs])
+    other = best(theirs)
+    said += f" = {times} x the peer's {other.per_second * rows:,.0f}/s{other.failures}"
+    met = times.middle >= least and not top.failed
+    return Line(what, f"{least} x a SensorThings peer", said, met)
 
 
 def main() -> int:
     """Print the lines."""
     parser = argparse.ArgumentParser(prog="python -m bench.postgres", description=__doc__)
     parser.add_argument("--peer", default="", metavar="URL", help="root of its SensorThings API")
-    url = parser.parse_args().peer
+    words = "what takes a data array there, if not the standard's own"
+    parser.add_argument("--many", default=DATA_ARRAY, metavar="PATH", help=words)
+    parser.add_argument("--connections", type=int, default=16)
+    given = parser.parse_args()
+    peer = Peer(given.peer, SENSORS, given.many) if given.peer else None
     with tempfile.TemporaryDirectory() as folder:
-        for line in measure(Path(folder), Peer(url) if url else None):
+        for line in measure(Path(folder), peer, given.connections):
             mark = {True: "met", False: "MISSED", None: ""}[line.met]
-            sys.stdout.write(f"{line.what:48} {line.bar:26} {line.measured}  {mark}\n")
+            sys.stdout.write(f"{line.what:62} {line.bar:26} {line.measured}  {mark}\n")
+            sys.stdout.flush()
+    if peer is not None:
+        peer.close()
     return 0
 
 

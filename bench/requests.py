@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from bench.cities import SIDE, SOUTH, WEST
 
 _ID = "/ngsi-ld/v1/entities/urn:ngsi-ld:City:"
@@ -15,6 +17,21 @@ local start = os.time() * 1000
 local function moment()
   n = n + 1
   return os.date("!%Y-%m-%dT%H:%M:%S", 1700000000 + start % 40000000 + n) .. "Z"
+end
+"""
+
+_ATTRIBUTE = """'{"type":"Property","value":' .. n % 1000 .. ',"observedAt":"' .. at .. '"}'"""
+_runs = itertools.count()
+
+
+def series_of_moments() -> str:
+    """Moments that rise by a second each, later than those of all scripts before this one."""
+    start = 1_000_000_000 + next(_runs) * 3_000_000
+    return f"""
+local n = 0
+local function moment()
+  n = n + 1
+  return os.date("!%Y-%m-%dT%H:%M:%S", {start} + n) .. "Z"
 end
 """
 
@@ -53,6 +70,49 @@ request = function()
   end
   local body = "[" .. table.concat(parts, ",") .. "]"
   return wrk.format("POST", "/ngsi-ld/v1/entityOperations/upsert?options=update", {JSON}, body)
+end
+"""
+
+
+def one(entities: int) -> str:
+    """One reading of any of them."""
+    return f"""{SEED}{series_of_moments()}
+request = function()
+  local at = moment()
+  local body = '{{"n":' .. {_ATTRIBUTE} .. '}}'
+  return wrk.format("POST", "{_ID}" .. math.random(0, {entities - 1}) .. "/attrs", {JSON}, body)
+end
+"""
+
+
+def snapshot(entities: int, rows: int) -> str:
+    """So many readings a request, each of another entity."""
+    return f"""{SEED}{series_of_moments()}
+request = function()
+  local parts, first = {{}}, math.random(0, {entities - rows})
+  for i = 1, {rows} do
+    local at = moment()
+    parts[i] = '{{"id":"urn:ngsi-ld:City:' .. first + i - 1
+      .. '","type":"City","n":' .. {_ATTRIBUTE} .. '}}'
+  end
+  local body = "[" .. table.concat(parts, ",") .. "]"
+  return wrk.format("POST", "/ngsi-ld/v1/entityOperations/upsert?options=update", {JSON}, body)
+end
+"""
+
+
+def series(entities: int, rows: int) -> str:
+    """So many readings a request, all of one entity."""
+    path = "/ngsi-ld/v1/temporal/entities/urn:ngsi-ld:City:"
+    return f"""{SEED}{series_of_moments()}
+request = function()
+  local parts = {{}}
+  for i = 1, {rows} do
+    local at = moment()
+    parts[i] = {_ATTRIBUTE}
+  end
+  local body = '{{"n":[' .. table.concat(parts, ",") .. ']}}'
+  return wrk.format("POST", "{path}" .. math.random(0, {entities - 1}) .. "/attrs", {JSON}, body)
 end
 """
 

@@ -69,6 +69,25 @@ def test_added_twice_is_there_once_and_state_follows_the_newest(store: Store) ->
         do(store, AddInstances(Entity("urn:x:none", ("Car",)), must_exist=True))
 
 
+def test_of_one_moment_the_later_one_of_a_batch_counts(store: Store) -> None:
+    unit = {"unit_code": "KMH"}
+    whole = [at(n / 100, n) for n in range(2000)]
+    add(store, *whole[:1000], at(3, -1, **unit), at(3, -2), at(4, -3), at(4, -4, **unit))
+    add(store, *whole[:300], *whole[1000:], at(5, -5, **unit))
+    add(store, at(5, -5), at(6, -6, "gear"), at(6, -6, **unit))
+    found = evolution(store, limit=10_000).instances
+    assert len(found) == 2001  # one of them of "gear"
+    said = {(one.attribute.name, one.attribute.observed_at_us): one.attribute for one in found}
+    at_hours = {n: said["speed", T0 + n * HOUR_US] for n in (2, 3, 4, 5, 6)}
+    assert {n: (one.value, one.unit_code) for n, one in at_hours.items()} == {
+        2: (200, None),
+        3: (-2, None),
+        4: (-4, "KMH"),
+        5: (-5, None),
+        6: (-6, "KMH"),
+    }
+
+
 def test_an_instance_keeps_its_id_when_it_is_replaced(store: Store, clock: ManualClock) -> None:
     add(store, at(0, 1), at(1, 2), at(2, 3))
     first = evolution(store).instances[0]

@@ -7,9 +7,10 @@ instances without a moment of their own, are kept beside it in the table `instan
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from hashlib import blake2s
+from itertools import groupby
 from typing import Any
 
 import msgspec
@@ -23,6 +24,7 @@ from poorter.gate.permit import Permit, TypeRule
 from poorter.store import contract as c
 from poorter.store.body import encode_attribute
 from poorter.store.evolving import AddInstances, DeleteInstances, ReplaceInstance
+from poorter.store.series import InSeries, Series
 from poorter.store.tables.compacted import Compacted
 from poorter.store.tables.entities import Entities, Outbox, history_value
 from poorter.store.tables.history import words
@@ -37,6 +39,8 @@ _NULL = "urn:ngsi-ld:null"  # what a deleted attribute is recorded as (4.5.7)
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 Key = tuple[str, str, str]  # urn, name, dataset
+#: instances by name and datasetId, those of each in the order they came
+ByKey = dict[tuple[str, str | None], list[Attribute]]
 
 
 def instance_id(dataset: str, observed_us: int, sequence: int) -> str:
@@ -101,16 +105,17 @@ class Instances:
         else:
             types = known[1]
         rule = permit.rule_of(types)
-        if rule is None or not all(rule.covers(a.name) for a in entity.attributes):
+        said = _by_key(rest)
+        if rule is None or not all(rule.covers(name) for name, _ in said):
             raise Denied
         self._heads(entity, types, permit, now_us)
         for instance in scopes:
             self._scope_in_time(entity.urn, instance, permit, now_us)
-        self._dated(entity.urn, _ruled(types, permit), entity.attributes, permit, now_us)
-        for attribute in entity.attributes:
+        self._dated(entity.urn, _ruled(types, permit), said, permit, now_us)
+        for attribute in rest:
             if attribute.observed_at_us is None:
                 self._undated(entity.urn, attribute, now_us)
-        self._follow(entity, permit, now_us)
+        self._follow(entity.urn, said, permit, now_us)
         if alone:
             self._left_at(entity.urn)
         return new
@@ -127,7 +132,7 @@ class Instances:
         if attribute.observed_at_us is None:
             self._undated(op.urn, attribute, now_us, op.instance_id, created_us)
         else:
-            self._dated(op.urn, _ruled(types, permit), (attribute,), permit, now_us)
+            self._dated(op.urn, _ruled(types, permit), _by_key((attribute,)), permit, now_us)
             self._keep(key, attribute, now_us, op.instance_id, created_us)
         if alone:
             self._left_at(op.urn)
@@ -243,37 +248,34 @@ class Instances:
             op = c.SetAttributes(urn, (), scopes=scopes)
             self._entities.set_attributes(op, permit, now_us)
 
-    def _dated(
-        self,
-        urn: str,
-        type_name: str,
-        attributes: Iterable[Attribute],
-        permit: Permit,
-        now_us: int,
-    ) -> None:
-        dated = [a for a in attributes if a.observed_at_us is not None]
+    def _dated(self, urn: str, type_name: str, said: ByKey, permit: Permit, now_us: int) -> None:
+        dated = {
+            key: found
+            for key, some in said.items()
+            if (found := [a for a in some if a.observed_at_us is not None])
+        }
         if not dated:
             return
-        readings = [
-            c.Reading(urn, a.name, a.observed_at_us or 0, a.value, a.dataset_id) for a in dated
+        series = [
+            Series(urn, name, list(map(_moment, some)), [a.value for a in some], dataset_id)
+            for (name, dataset_id), some in dated.items()
         ]
-        self._readings.observe(c.Observe(type_name, readings), permit, now_us)
-        for attribute in dated:
-            key = (urn, attribute.name, attribute.dataset_id or "")
-            if is_plain(attribute):
-                self._forget_beside(key, attribute.observed_at_us or 0)
-            elif self._is_last_word(key, attribute):  # not one that was corrected since
-                self._keep(key, attribute, now_us)
+        self._readings.observe(c.Observe(type_name, InSeries(series)), permit, now_us)
+        for (name, dataset_id), some in dated.items():
+            key = (urn, name, dataset_id or "")
+            for plain, run in groupby(some, is_plain):
+                if plain:
+                    self._forget_beside(key, list(map(_moment, run)))
+                    continue
+                for attribute in run:
+                    if self._is_last_word(key, attribute):  # not one that was corrected since
+                        self._keep(key, attribute, now_us)
 
-    def _follow(self, entity: Entity, permit: Permit, now_us: int) -> None:
+    def _follow(self, urn: str, said: ByKey, permit: Permit, now_us: int) -> None:
         """State that history alone can't give: of other kinds, with more than a value, undated."""
-        newest: dict[tuple[str, str | None], Attribute] = {}
-        for attribute in entity.attributes:
-            before = newest.get(attribute.key)
-            if before is None or _moment(attribute) >= _moment(before):
-                newest[attribute.key] = attribute
+        newest = {key: max(reversed(some), key=_moment) for key, some in said.items()}
         self._flush()
-        state = whole_entity(self._connection, entity.urn)
+        state = whole_entity(self._connection, urn)
         bodies = (
             {(a.name, a.dataset_id): _decode(a.body) for a in state.attributes} if state else {}
         )
@@ -289,7 +291,7 @@ class Instances:
                 if same and now.get("observedAt") == whole["observedAt"]:
                     wanted.append(attribute)
         if wanted:
-            op = c.SetAttributes(entity.urn, tuple(wanted))
+            op = c.SetAttributes(urn, tuple(wanted))
             self._entities.set_attributes(op, permit, now_us)
 
     def _keep(
@@ -478,9 +480,18 @@ class Instances:
         self._compacted.drop(self._row(key))
         return there
 
-    def _forget_beside(self, key: Key, observed_us: int) -> None:
-        where = "WHERE urn = ? AND name = ? AND dataset = ? AND observed_us = ?"
-        list(self._run(f"DELETE FROM instance {where}", (*key, observed_us)))
+    def _forget_beside(self, key: Key, moments_us: Sequence[int]) -> None:
+        dialect = self._connection.dialect
+        moments = f"SELECT j.value FROM {dialect.numbers.format('?', 'j')}"
+        where = f"WHERE urn = ? AND name = ? AND dataset = ? AND observed_us IN ({moments})"
+        list(self._run(f"DELETE FROM instance {where}", (*key, dialect.many(moments_us))))
+
+
+def _by_key(attributes: Iterable[Attribute]) -> ByKey:
+    found: ByKey = {}
+    for attribute in attributes:
+        found.setdefault(attribute.key, []).append(attribute)
+    return found
 
 
 def _moment(attribute: Attribute) -> int:
