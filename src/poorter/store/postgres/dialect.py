@@ -82,6 +82,12 @@ DIALECT = Dialect(
         f"WHERE p.box && {_BOX} AND g.name = ? AND g.live AND g.entity = e.id OFFSET 0)"
     ),
     history_bytes="SELECT pg_total_relation_size('history')",
+    instances=(
+        "(SELECT coalesce(json_agg(json_build_array(a.id, n.name, a.dataset, a.created_us, "
+        "a.modified_us, a.expires_us, a.version, convert_from(a.body, 'UTF8'))), '[]')::text "
+        f"FROM attribute a {_THEN.format('name', 'n', 'n.id = a.name')} "
+        "WHERE a.entity = {0} AND a.live)"
+    ),
     refusals=(psycopg.DataError, psycopg.IntegrityError, errors.ProgramLimitExceeded),
     failures=(psycopg.Error, Unavailable),
     describe=_describe,

@@ -78,6 +78,11 @@ DIALECT = Dialect(
     history_bytes=(
         "SELECT coalesce(sum(pgsize), 0) FROM dbstat WHERE name = 'history' AND aggregate = 1"
     ),
+    instances=(
+        "(SELECT json_group_array(json_array(a.id, n.name, a.dataset, a.created_us, a.modified_us, "
+        "a.expires_us, a.version, CAST(a.body AS TEXT))) FROM attribute a "
+        "CROSS JOIN name n ON n.id = a.name WHERE a.entity = {0} AND a.live)"
+    ),
     refusals=(apsw.ConstraintError, apsw.TooBigError),
     failures=(apsw.Error,),
     describe=_describe,

@@ -72,6 +72,9 @@ class Dialect:
     near: str
     #: bytes that the rows of history take on the disk
     history_bytes: str
+    #: the live attribute instances of the entity of number {0}, as one JSON text in no order: of
+    #: each row, name, datasetId, created_us, modified_us, expires_us, version, text of the body
+    instances: str
     #: a row that cannot be; all that can go wrong; what to say of that
     refusals: tuple[type[Exception], ...]
     failures: tuple[type[Exception], ...]

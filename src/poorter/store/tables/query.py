@@ -32,7 +32,7 @@ from poorter.store.tables.conditions import Known, Term, compile_condition
 from poorter.store.tables.expiring import LASTS
 from poorter.store.tables.naming import named
 from poorter.store.tables.port import Connection
-from poorter.store.tables.reading import entities_of_rows
+from poorter.store.tables.reading import COLUMNS, entities_of_rows
 from poorter.store.tables.spots import Between, Spots
 
 DRIVE_MAX = 4000
@@ -43,7 +43,6 @@ SECONDS_MAX = 10.0
 PART = 200  # candidates that are read at once to count them
 _decode = msgspec.json.Decoder().decode
 _IN_CELL = "SELECT 1 FROM cell WHERE cell = ?"
-_COLUMNS = "e.urn, e.id, e.types, e.scopes, e.version, e.created_us, e.modified_us, e.expires_us"
 #: the moment of the query, and whether anything that has expired by then is still in the tables
 Expiring = tuple[int, bool]
 
@@ -171,7 +170,7 @@ class _Search:
         spotted = self._spotted(after, wanted)
         if spotted is not None:
             return spotted
-        sql, values = self._sql(_COLUMNS, after)
+        sql, values = self._sql(COLUMNS, after)
         if self._exact:
             rows: Iterator[tuple[Any, ...]]
             rows = self._connection.execute(f"{sql} LIMIT ?", (*values, wanted))
@@ -212,7 +211,7 @@ class _Search:
     def _of_rows(self, rows: list[int], name: int, after: str) -> Iterator[tuple[Any, ...]]:
         """Entities that these rows of `attribute` are places of, by ascending id."""
         sql = (
-            f"SELECT {_COLUMNS}, a.body FROM {self._dialect.numbers.format('?', 'j')} "
+            f"SELECT {COLUMNS}, a.body FROM {self._dialect.numbers.format('?', 'j')} "
             f"{self._then.format('attribute', 'a', 'a.id = j.value')} "
             f"{self._then.format('entity', 'e', 'e.id = a.entity')} "
             "WHERE a.name = ? AND a.live AND e.live"
@@ -254,7 +253,7 @@ class _Search:
     def _linked(self, urn: str) -> Entity | None:
         """The entity that a relationship leads to, as far as it exists for this permit."""
         rows = self._connection.execute(
-            f"SELECT {_COLUMNS} FROM entity e WHERE e.urn = ? AND e.live", (urn,)
+            f"SELECT {COLUMNS} FROM entity e WHERE e.urn = ? AND e.live", (urn,)
         )
         row = next(iter(list(rows)), None)
         return None if row is None else self._read([row])[row[1]]

@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 from functools import cache, lru_cache
-from operator import itemgetter
 from typing import Any
+
+import msgspec
 
 from poorter.gate.permit import Permit
 from poorter.store.contract import StoredAttribute, StoredEntity, visible
@@ -13,59 +14,54 @@ from poorter.store.tables.port import Connection, Dialect
 from poorter.store.tables.recent import Recent
 from poorter.store.transient import current
 
-_ATTRIBUTE = "n.name, a.dataset, a.body, a.created_us, a.modified_us, a.expires_us, a.version"
-#: one statement, so that an entity and its attributes are of one moment
-_ENTITY = (
-    "SELECT e.id, e.types, e.scopes, e.version, e.created_us, e.modified_us, e.expires_us, "
-    f"{_ATTRIBUTE}, a.id FROM entity e LEFT JOIN attribute a ON a.entity = e.id AND a.live "
-    "LEFT JOIN name n ON n.id = a.name WHERE e.urn = ? AND e.live"
-)
+#: what tells of an entity itself
+COLUMNS = "e.urn, e.id, e.types, e.scopes, e.version, e.created_us, e.modified_us, e.expires_us"
 Rows = list[tuple[Any, ...]]
+#: row, name, datasetId, created_us, modified_us, expires_us, version, body
+_Instance = tuple[int, str, str, int, int, int | None, int, str]
+_decode = msgspec.json.Decoder(list[_Instance]).decode
 #: one text and one tuple for all that are the same: thousands of entities lie in memory
 _names: dict[str, str] = {}
 _NAMES_MAX = 10_000
 
 
 @cache
-def _attributes(dialect: Dialect) -> str:
-    return (
-        f"SELECT a.entity, {_ATTRIBUTE} FROM {dialect.numbers.format('?', 'j')} "
-        f"{dialect.then.format('attribute', 'a', 'a.entity = j.value')} "
-        f"{dialect.then.format('name', 'n', 'n.id = a.name')} WHERE a.live ORDER BY a.id"
-    )
+def _one(dialect: Dialect) -> str:
+    """In one row: a row and a column more cost more than what is in them. One statement, so that
+    an entity and its attributes are of one moment."""
+    instances = dialect.instances.format("e.id")
+    return f"SELECT {COLUMNS}, {instances} FROM entity e WHERE e.urn = ? AND e.live"
+
+
+@cache
+def _several(dialect: Dialect) -> str:
+    instances = dialect.instances.format("j.value")
+    return f"SELECT j.value, {instances} FROM {dialect.numbers.format('?', 'j')}"
 
 
 def entities_of_rows(
     connection: Connection, permit: Permit, rows: Rows, now_us: int
 ) -> list[StoredEntity | None]:
-    """Entities from their rows (urn, id, types, scopes, version, created_us, modified_us,
-    expires_us), their attributes read in one go; None for what does not exist for the permit, or
-    not any more. Call it within the transaction that the rows are of."""
-    numbers = [row[1] for row in rows]
-    attributes: dict[int, Rows] = {number: [] for number in numbers}
+    """Entities from their rows (`COLUMNS`), their attributes read in one go; None for what does not
+    exist for the permit, or not any more. Call it within the transaction that the rows are of."""
     dialect = connection.dialect
-    found = connection.execute(_attributes(dialect), (dialect.many(numbers),))
-    for number, *attribute in found:
-        attributes[number].append(tuple(attribute))
-    return [_visible(_whole(row, attributes[row[1]]), permit, now_us) for row in rows]
+    numbers = dialect.many([row[1] for row in rows])
+    instances = dict(connection.execute(_several(dialect), (numbers,)))
+    return [visible_entity(whole(row, instances[row[1]]), permit, now_us) for row in rows]
 
 
-def _visible(whole: StoredEntity, permit: Permit, now_us: int) -> StoredEntity | None:
-    if whole.holds_until_us is not None:
-        left = current(whole, now_us)
+def visible_entity(entity: StoredEntity, permit: Permit, now_us: int) -> StoredEntity | None:
+    """What of an entity exists for a read permit, and still does."""
+    if entity.holds_until_us is not None:
+        left = current(entity, now_us)
         return None if left is None else visible(left, permit)
-    return visible(whole, permit)
+    return visible(entity, permit)
 
 
 def whole_entity(connection: Connection, urn: str) -> StoredEntity | None:
     """A live entity before any permit."""
-    rows = list(connection.execute(_ENTITY, (urn,)))
-    if not rows:
-        return None
-    if len(rows) > 1:
-        rows.sort(key=itemgetter(14))
-    attributes = [row[7:14] for row in rows if row[7] is not None]
-    return _whole((urn, *rows[0][:7]), attributes)
+    rows = list(connection.execute(_one(connection.dialect), (urn,)))
+    return whole(rows[0], rows[0][8]) if rows else None
 
 
 @lru_cache(maxsize=1024)
@@ -73,16 +69,21 @@ def _types(text: str) -> tuple[str, ...]:
     return tuple(text.split(" "))
 
 
-def _whole(row: tuple[Any, ...], attributes: Rows) -> StoredEntity:
-    """Its version and time are the highest among its own row and those of its attributes."""
-    urn, _, types, scopes, version, created_us, modified_us, expires_us = row
+def whole(row: tuple[Any, ...], instances: str) -> StoredEntity:
+    """An entity of `COLUMNS` and its instances as the engine gives them. Its version and time are
+    the highest among its own row and those of its attributes."""
+    urn, _, types, scopes, version, created_us, modified_us, expires_us = row[:8]
     kept = []
     until_us = expires_us
     if len(_names) > _NAMES_MAX:
         _names.clear()
-    for name, dataset, body, made_us, changed_us, ends_us, later in attributes:
+    found = _decode(instances)
+    found.sort()  # as they were made: no two have the same row
+    for _, name, dataset, made_us, changed_us, ends_us, later, body in found:
         name = _names.setdefault(name, name)
-        kept.append(StoredAttribute(name, dataset or None, body, made_us, changed_us, ends_us))
+        kept.append(
+            StoredAttribute(name, dataset or None, body.encode(), made_us, changed_us, ends_us)
+        )
         if ends_us is not None and (until_us is None or ends_us < until_us):
             until_us = ends_us
         version = max(version, later)
@@ -90,7 +91,7 @@ def _whole(row: tuple[Any, ...], attributes: Rows) -> StoredEntity:
     return StoredEntity(
         urn,
         _types(types),
-        tuple(scopes.split()),
+        tuple(scopes.split()) if scopes else (),
         version,
         created_us,
         modified_us,
@@ -105,11 +106,11 @@ def recent_entity(
     connection: Connection, recent: Recent, permit: Permit, urn: str, now_us: int
 ) -> StoredEntity | None:
     """One entity, out of those read lately where it is among them."""
-    whole = recent.get(urn)
-    if whole is None:
+    found = recent.get(urn)
+    if found is None:
         generation = recent.generation
-        whole = whole_entity(connection, urn)
-        if whole is None:
+        found = whole_entity(connection, urn)
+        if found is None:
             return None
-        recent.keep(urn, whole, generation)
-    return _visible(whole, permit, now_us)
+        recent.keep(urn, found, generation)
+    return visible_entity(found, permit, now_us)
