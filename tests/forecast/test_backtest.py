@@ -141,6 +141,14 @@ def test_too_little_history_is_said(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "too few to judge by" in capsys.readouterr().err
 
 
+def test_of_a_record_of_weeks_the_last_third_is_judged() -> None:
+    table = town(places=3).last(24 * 77)
+    middle, _, _, start = backtest.forecast_year(table, 1, 12, "numpy", "UTC")
+    assert start == 24 * 77 * 2 // 3
+    assert len(middle) == 24 * 77 - start
+    assert all(r.ratio < 1 for r in backtest.evaluate(table, 1, 12, "numpy", "UTC"))
+
+
 def test_the_command_prints_every_place(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table = town(places=3)
     lines = ["hour,a,b,c"]

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: EUPL-1.2
 """How good the forecast is, never looking ahead: python -m poorter.forecast.backtest.
 
-Each quarter of the test year is forecast by a model trained on what came before it. A point
-counts where the count now, the same hour last week, and the outcome are known; the first two are
-known before the forecast. The baseline of a place is the better of persistence and same hour last
-week on the very same points. Nothing here was chosen on the test year: parameters come from the
-year before it.
+Each quarter of the test year is forecast by a model trained on what came before it; of a record
+of a few months the last third is judged, and the model is made anew more often. A point counts
+where the count now, the same hour last week, and the outcome are known; the first two are known
+before the forecast. The baseline of a place is the better of persistence and same hour last week
+on the very same points. Nothing here was chosen on the test year: parameters come from the year
+before it.
 """
 
 from __future__ import annotations
@@ -44,7 +45,10 @@ from poorter.forecast.table import Table, Values
 HOURS_A_MONTH = 730
 TRAIN_HOURS = 24 * 365 * 3
 WARM_HOURS = 24 * 60
-REFIT_MONTHS = 3
+#: with this behind them all months asked for can be judged; without it a third of what there is
+KNOWN_HOURS = WARM_HOURS + WEEK * 8
+LEAST_HOURS = WEEK * 6
+REFIT_HOURS = 3 * HOURS_A_MONTH
 POINTS_MIN = 1
 #: hours times places that are looked at: keeps memory under about 4 GB
 CELLS_MAX = 8_000_000
@@ -77,11 +81,12 @@ def forecast_year(
 ) -> tuple[Values, Values, Values, int]:
     """(middle, low, high)[hour, place] from `start` on, and that start. Row t is made at hour t."""
     total = len(table.hours)
-    start = max(total - months * HOURS_A_MONTH, WARM_HOURS + WEEK * 8)
-    if start >= total:
-        weeks = -(-(WARM_HOURS + WEEK * 8) // WEEK)
-        raise Invalid(f"{total} hours are too few to judge by: {weeks} weeks at least, and some")
-    begin = start - WARM_HOURS
+    if total < LEAST_HOURS:
+        raise Invalid(
+            f"{total} hours are too few to judge by: {LEAST_HOURS // WEEK} weeks at least"
+        )
+    start = max(total - months * HOURS_A_MONTH, min(KNOWN_HOURS, total * 2 // 3))
+    begin = start - min(WARM_HOURS, start // 3)
     rows, names = make_rows(table, horizon, zone)
     scale, stands = scales(table.values), still(table.values) >= STILL_MAX
     change = (_ahead(table.values, horizon) - table.values) / scale
@@ -126,10 +131,13 @@ def _forecast(
 
 
 def _quarters(begin: int, start: int, total: int) -> Iterator[tuple[int, int]]:
-    """Spans that one model forecasts: the warm-up of the intervals, then quarters."""
+    """Spans that one model forecasts: the warm-up of the intervals, then quarters, or until what is
+    known has grown by a quarter when that comes first."""
     yield begin, start
-    for first in range(start, total, REFIT_MONTHS * HOURS_A_MONTH):
-        yield first, min(first + REFIT_MONTHS * HOURS_A_MONTH, total)
+    while start < total:
+        last = min(start + min(REFIT_HOURS, start // 4), total)
+        yield start, last
+        start = last
 
 
 def _ahead(values: Values, horizon: int) -> Values:
