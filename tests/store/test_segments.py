@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from poorter.city.time import HOUR_US
-from poorter.store.history import layout, write
+from poorter.store.history import choosing, write
 from poorter.store.history.plan import Segment, Window, folds, merge
 from poorter.store.history.read import NUMBERS, Segments
 from poorter.store.history.rows import Row, Rows, make_rows
@@ -112,7 +112,7 @@ def test_a_chunk_that_does_not_fit_the_layout_widens_it(tmp_path: Path) -> None:
 
 
 def test_corrections_stay_together_where_row_groups_end(tmp_path: Path) -> None:
-    cut = layout.GROUP_ROWS
+    cut = choosing.GROUP_ROWS
     rows: list[Row] = [(1, T0 + n * 1_000_000, 0, T0, 0, 1) for n in range(cut)]
     rows += [(1, rows[-1][1], 1, T0, 0, 5), (1, rows[-1][1], 2, T0, 3, 9)]
     rows += [(1, rows[-1][1] + 60_000_000 * n, 0, T0, 0, 2) for n in range(1, 5)]

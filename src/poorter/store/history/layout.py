@@ -1,42 +1,25 @@
 # SPDX-License-Identifier: EUPL-1.2
-"""How observations lie in a segment, and which way takes the fewest bytes for the data at hand.
+"""How observations lie in a segment.
 
 A time is kept as it is, or as what it differs by (observed: from the row before it of the same
 instance; received: from observed), in the largest unit that is exact. Reals with few decimals are
-kept as whole numbers. Each column gets the Parquet encoding that a sample of it comes out
-smallest under. docs/segments.md describes the file for others.
+kept as whole numbers. docs/segments.md describes the file for others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
-from poorter.store.history.rows import INTEGER, JSON, REAL, TEXT, Floats, Ints, Mask, Rows
+from poorter.store.history.parquet import Column
+from poorter.store.history.rows import INTEGER, JSON, REAL, TEXT, Ints, Rows
 
 VERSION = 1
 #: where a file says what it holds
 META = b"poorter"
-GROUP_ROWS = 16_384
-ZSTD_LEVEL = 9
-_UNITS_US = (3_600_000_000, 60_000_000, 1_000_000, 1_000)
-_DECIMALS_MAX = 6
-_EXACT = 2.0**53
-_DICTIONARY = "RLE_DICTIONARY"
-_WHOLE = (_DICTIONARY, "DELTA_BINARY_PACKED", "BYTE_STREAM_SPLIT", "PLAIN")
-_SOME = (_DICTIONARY, "BYTE_STREAM_SPLIT", "PLAIN")
-
-
-class Unfit(Exception):  # noqa: N818 - says that another layout is needed; nobody else sees it
-    """The rows don't fit the layout exactly; `wider` is one that they fit."""
-
-    def __init__(self, wider: Layout) -> None:
-        super().__init__("the layout was chosen by other rows")
-        self.wider = wider
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,217 +66,45 @@ class Layout:
         return {"version": VERSION, **asdict(self)}
 
 
-def starts_of(rows: Rows) -> Ints:
-    """Position of the first row of each instance."""
-    changes = np.flatnonzero(rows.instance[1:] != rows.instance[:-1]) + 1
-    return np.concatenate((np.zeros(min(1, len(rows)), np.int64), changes))
-
-
-def table_of(rows: Rows, layout: Layout) -> pa.Table:
-    """One row group. Raises Unfit."""
-    real = rows.kind == REAL
-    columns = {
-        "instance": rows.instance,
-        layout.observed: _observed(rows, layout),
-        layout.received: _received(rows, layout),
-        "quality": rows.quality.astype(np.int8),
-        "sequence": rows.sequence.astype(np.int32),
-        "integer": pa.array(rows.integer, mask=rows.kind != INTEGER),
-        layout.real: pa.array(_reals(rows, layout), mask=~real),
-        "text": pa.array(rows.words, pa.string(), mask=rows.kind != TEXT),
-        "json": pa.array(rows.words, pa.binary(), mask=rows.kind != JSON),
-    }
-    return pa.table(columns)
-
-
-def _observed(rows: Rows, layout: Layout) -> Ints:
-    moments, left = np.divmod(rows.observed_us - layout.base_us, layout.observed_unit_us)
-    if left.any():
-        raise Unfit(replace(layout, observed_unit_us=_unit(rows.observed_us - layout.base_us)))
-    if layout.observed == "observed":
-        return moments
-    steps = np.diff(moments, prepend=0)
-    starts = starts_of(rows)
-    steps[starts] = moments[starts]
-    return steps
-
-
-def _received(rows: Rows, layout: Layout) -> Ints:
-    since = rows.observed_us if layout.received == "received_delay" else layout.base_us
-    moments, left = np.divmod(rows.received_us - since, layout.received_unit_us)
-    if left.any():
-        raise Unfit(replace(layout, received_unit_us=_unit(rows.received_us - since)))
-    return moments
-
-
-def _reals(rows: Rows, layout: Layout) -> Any:
-    if layout.decimals is None:
-        return rows.real
-    reals = np.where(rows.kind == REAL, rows.real, 0.0)
-    scaled = _scaled(reals, layout.decimals)
-    if scaled is None:
-        raise Unfit(replace(layout, decimals=None))
-    return scaled
-
-
-def _scaled(reals: Floats, decimals: int) -> Ints | None:
-    """Reals as whole numbers of 10^-decimals; None when that is not exact."""
-    if (abs(reals) >= _EXACT / 10.0**decimals).any():
-        return None
-    scaled = np.round(reals * 10.0**decimals)
-    negative_zero = (scaled == 0) & np.signbit(reals)
-    if negative_zero.any() or (scaled / 10.0**decimals != reals).any():
-        return None
-    return scaled.astype(np.int64)
-
-
-def _unit(times_us: Ints) -> int:
-    return next((unit for unit in _UNITS_US if not (times_us % unit).any()), 1)
-
-
-def rows_of(columns: Mapping[str, Any], layout: Layout) -> Rows:
+def rows_of(columns: Mapping[str, Column], layout: Layout) -> Rows:
     """The rows of one group; columns that were not read come out as zeros."""
-    instance: Ints = columns["instance"].to_numpy()
+    instance: Ints = columns["instance"].values
     size = len(instance)
     zeros = np.zeros(size, np.int64)
     observed = _times(columns, layout.observed, instance, layout)
     received = zeros
     if layout.received in columns:
-        received = columns[layout.received].to_numpy() * layout.received_unit_us
+        received = columns[layout.received].values * layout.received_unit_us
         received += observed if layout.received == "received_delay" else layout.base_us
     kind = np.full(size, JSON, np.int8)
     integer, real, words = zeros, np.zeros(size), np.full(size, None, object)
     for name, number in (("integer", INTEGER), (layout.real, REAL)):
         column = columns.get(name)
-        if column is None or column.null_count == size:
+        if column is None or not (there := column.present()).any():
             continue
-        there = _there(column)
-        found = np.where(there, _numbers(column), 0)
         kind[there] = number
         if number == INTEGER:
-            integer = found
+            integer = column.values
         else:
-            real = found if layout.decimals is None else found / 10.0**layout.decimals
+            real = (
+                column.values if layout.decimals is None else column.values / 10.0**layout.decimals
+            )
     for name, number in (("text", TEXT), ("json", JSON)):
         column = columns.get(name)
-        if column is None or column.null_count == size:
+        if column is None or not (there := column.present()).any():
             continue
-        there = _there(column)
         kind[there] = number
-        words[there] = column.to_numpy(zero_copy_only=False)[there]
-    quality = columns["quality"].to_numpy().astype(np.int64) if "quality" in columns else zeros
-    sequence = columns["sequence"].to_numpy().astype(np.int64) if "sequence" in columns else zeros
+        words[there] = column.values[there]
+    quality = columns["quality"].values.astype(np.int64) if "quality" in columns else zeros
+    sequence = columns["sequence"].values.astype(np.int64) if "sequence" in columns else zeros
     return Rows(instance, observed, sequence, received, quality, kind, integer, real, words)
 
 
-def _there(column: Any) -> Mask:
-    """Which rows have a value. Out of the buffers, here and below: what arrow itself has for it
-    loads all its functions, 8 MiB of a city's memory."""
-    mask = column.buffers()[0]
-    if mask is None:
-        return np.ones(len(column), bool)
-    bits = np.unpackbits(np.frombuffer(mask, np.uint8), bitorder="little")
-    return bits[column.offset : column.offset + len(column)].astype(bool)
-
-
-def _numbers(column: Any) -> Any:
-    """The values, anything where there is none."""
-    values = np.frombuffer(column.buffers()[1], column.type.to_pandas_dtype())
-    return values[column.offset : column.offset + len(column)]
-
-
-def _times(columns: Mapping[str, Any], name: str, instance: Ints, layout: Layout) -> Ints:
-    found: Ints = columns[name].to_numpy()
+def _times(columns: Mapping[str, Column], name: str, instance: Ints, layout: Layout) -> Ints:
+    found: Ints = columns[name].values
     if name == "observed_step" and len(found):
         whole = np.cumsum(found)
         starts = np.flatnonzero(np.concatenate(([True], instance[1:] != instance[:-1])))
         lengths = np.diff(np.append(starts, len(found)))
         found = whole - np.repeat(whole[starts] - found[starts], lengths)
     return found * layout.observed_unit_us + layout.base_us
-
-
-@dataclass(frozen=True, slots=True)
-class Chosen:
-    """A layout and the encoding of each column."""
-
-    layout: Layout
-    encodings: Mapping[str, str]
-
-    def widened(self, layout: Layout) -> Chosen:
-        """With a layout that takes more: a column under a new name is encoded plainly."""
-        return Chosen(layout, {name: self.encodings.get(name, "PLAIN") for name in layout.names})
-
-
-def choose(sample: Rows, base_us: int) -> Chosen:
-    """What takes the fewest bytes on a sample, which is at most a row group."""
-    unit = _unit(sample.observed_us - base_us)
-    plain = Layout(base_us, "observed", unit, "received", _unit(sample.received_us - base_us), None)
-    other = Layout(
-        base_us,
-        "observed_step",
-        unit,
-        "received_delay",
-        _unit(sample.received_us - sample.observed_us),
-        _decimals(sample),
-    )
-    sizes = {layout: dict(_sizes(table_of(sample, layout), layout)) for layout in (plain, other)}
-
-    def better(which: str) -> Layout:
-        return min((plain, other), key=lambda one: sizes[one][getattr(one, which)][0])
-
-    by_received, by_real = better("received"), better("real")
-    layout = Layout(
-        base_us,
-        better("observed").observed,
-        unit,
-        by_received.received,
-        by_received.received_unit_us,
-        by_real.decimals,
-    )
-    found = sizes[plain] | sizes[other]
-    return Chosen(layout, {name: found[name][1] for name in layout.names})
-
-
-def _decimals(sample: Rows) -> int | None:
-    reals = sample.real[sample.kind == REAL]
-    for decimals in range(_DECIMALS_MAX + 1):
-        if len(reals) and _scaled(reals, decimals) is not None:
-            return decimals
-    return None
-
-
-def _sizes(table: pa.Table, layout: Layout) -> Iterator[tuple[str, tuple[int, str]]]:
-    """(column, (bytes, encoding)) of the smallest."""
-    for name in layout.names:
-        column = table.select([name])
-        yield name, min((_size(column, name, way), way) for way in _ways(name, column))
-
-
-def _ways(name: str, column: pa.Table) -> tuple[str, ...]:
-    if name in ("quality", "sequence", "text", "json") or not column.num_rows:
-        return (_DICTIONARY,)
-    if pa.types.is_floating(column.schema.field(0).type):
-        return _SOME
-    return _WHOLE
-
-
-def _size(column: pa.Table, name: str, encoding: str) -> int:
-    import pyarrow.parquet as pq  # only who writes loads it
-
-    sink = pa.BufferOutputStream()
-    with pq.ParquetWriter(sink, column.schema, **writing({name: encoding})) as writer:
-        writer.write_table(column)
-    return int(sink.tell())
-
-
-def writing(encodings: Mapping[str, str]) -> dict[str, Any]:
-    """Settings of the Parquet writer."""
-    return {
-        "compression": "zstd",
-        "compression_level": ZSTD_LEVEL,
-        "use_dictionary": [n for n, way in encodings.items() if way == _DICTIONARY],
-        "column_encoding": {n: way for n, way in encodings.items() if way != _DICTIONARY} or None,
-        "write_statistics": ["instance"],
-        "dictionary_pagesize_limit": 8 * 1024 * 1024,
-        "data_page_size": 1024 * 1024,
-    }

@@ -1,9 +1,5 @@
 # SPDX-License-Identifier: EUPL-1.2
-"""Reads segments: the few row groups in which the wanted instances lie, the columns asked for.
-
-By what `pyarrow.parquet` stands on, since that loads the file systems of three clouds too: 6 MiB of
-a city's memory for files that lie in a folder.
-"""
+"""Reads segments: the few row groups in which the wanted instances lie, the columns asked for."""
 
 from __future__ import annotations
 
@@ -16,12 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-from pyarrow._parquet import ParquetReader
 
 from poorter.city.errors import Unavailable
 from poorter.store.history.hours import Sums
 from poorter.store.history.layout import META, VERSION, Layout, rows_of
+from poorter.store.history.parquet import Broken, Column, File
 from poorter.store.history.rows import Ints, Rows, among
 
 _OPEN_MAX = 64
@@ -36,12 +31,12 @@ def _readable(name: str) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise
-    except (OSError, pa.ArrowException) as wrong:
+    except (OSError, Broken) as wrong:
         raise Unavailable(f"history in {name} can't be read: {wrong}") from None
 
 
 class Columns:
-    """One open file. Safe for several threads, one at a time.
+    """One open file, for any number of threads.
 
     Raises: FileNotFoundError when it has been replaced since, Unavailable when it can't be read.
     """
@@ -49,22 +44,11 @@ class Columns:
     def __init__(self, file: Path) -> None:
         self._name = file.name
         with _readable(file.name):
-            self._open(file)
-
-    def _open(self, file: Path) -> None:
-        pa.set_memory_pool(pa.system_memory_pool())  # what is read goes back at once
-        self._lock = threading.Lock()
-        self._parquet = ParquetReader()
-        self._parquet.open(str(file), pre_buffer=False)
-        self._places = {name: n for n, (name, *_) in enumerate(self._parquet.column_paths)}
-        meta = self._parquet.metadata
-        self.doc: dict[str, Any] = json.loads((meta.metadata or {}).get(META, b"{}"))
+            self._file = File(file)
+        self.groups = self._file.groups
+        self.doc: dict[str, Any] = json.loads(self._file.metadata.get(META, b"{}"))
         if self.doc.pop("version", None) != VERSION:
             raise Unavailable(f"{file.name} was written by another version of Poorter")
-        self.groups: int = meta.num_row_groups
-        bounds = [meta.row_group(n).column(0).statistics for n in range(self.groups)]
-        self._first: Ints = np.array([bound.min for bound in bounds], np.int64)
-        self._last: Ints = np.array([bound.max for bound in bounds], np.int64)
         moments = self.doc.pop("moments", [(-(2**62), 2**62)] * self.groups)
         self._oldest, self._newest = np.array(moments, np.int64).reshape(-1, 2).T
 
@@ -73,23 +57,21 @@ class Columns:
         there = (self._newest >= from_us) & (self._oldest < until_us)
         if instances is not None:
             bounded = np.append(instances, 2**62)
-            there &= bounded[np.searchsorted(instances, self._first)] <= self._last
+            there &= bounded[np.searchsorted(instances, self._file.first)] <= self._file.last
         return np.flatnonzero(there)
 
     def between(self, before: int, last: int) -> Ints:
         """The row groups with instances in (before, last]."""
-        return np.flatnonzero((self._last > before) & (self._first <= last))
+        return np.flatnonzero((self._file.last > before) & (self._file.first <= last))
 
     def cuts(self) -> Ints:
         """The last instance of each row group: where a walk over all of it may pause."""
-        return np.unique(self._last)
+        return np.unique(self._file.last)
 
-    def read(self, group: int, names: tuple[str, ...] | None) -> dict[str, Any]:
+    def read(self, group: int, names: tuple[str, ...] | None) -> dict[str, Column]:
         """The columns of a row group."""
-        with self._lock, _readable(self._name):
-            wanted = None if names is None else [self._places[name] for name in names]
-            table = self._parquet.read_row_group(int(group), wanted, use_threads=False)
-        return {name: table.column(name).combine_chunks() for name in table.column_names}
+        with _readable(self._name):
+            return self._file.read(int(group), self._file.names if names is None else names)
 
 
 class Segments:
@@ -151,12 +133,12 @@ class Segments:
         for group in file.holding(instances, -(2**62), 2**62):
             read = file.read(group, None)
             sums = Sums(
-                read["instance"].to_numpy(),
-                read["hour"].to_numpy(),
-                read["count"].to_numpy().astype(np.int64),
-                read["total"].to_numpy(),
-                read["least"].to_numpy(),
-                read["most"].to_numpy(),
+                read["instance"].values,
+                read["hour"].values,
+                read["count"].values.astype(np.int64),
+                read["total"].values,
+                read["least"].values,
+                read["most"].values,
             )
             yield sums if instances is None else sums.take(_place(sums.key, instances))
 

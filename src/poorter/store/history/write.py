@@ -17,17 +17,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from poorter.city.time import HOUR_US
+from poorter.store.history.choosing import GROUP_ROWS, Chosen, Unfit, choose, table_of, writing
 from poorter.store.history.hours import Sums, summed, sums_of
-from poorter.store.history.layout import (
-    GROUP_ROWS,
-    META,
-    VERSION,
-    Chosen,
-    Unfit,
-    choose,
-    table_of,
-    writing,
-)
+from poorter.store.history.layout import META, VERSION
 from poorter.store.history.plan import HOURS_SUFFIX, SUFFIX
 from poorter.store.history.rows import Rows, joined
 
