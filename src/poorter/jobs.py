@@ -60,6 +60,7 @@ class Jobs:
         self._every(CLEANING_S, "used keys", lambda: note_used(running))
         self._every(CLEANING_S, "retention", running.people.erasing.expire)
         self._every(ROTATION_S, "keys of persons", running.people.rotating.step)
+        self._every(ROTATION_S, "keys of walls", running.people.renaming.step)
         self._every(COMPACTION_S, "history", lambda: compact(running))
         self._every(INDICATORS_S, "indicators", lambda: measure_indicators(running))
         if running.config.backup_folder is not None:

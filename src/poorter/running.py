@@ -26,7 +26,6 @@ from poorter.identity.credentials import Credential, Credentials
 from poorter.identity.keys import (
     PublicPair,
     add_missing_keys,
-    kept_secret,
     load_key,
     read_ring,
     read_secret,
@@ -53,6 +52,7 @@ from poorter.store.opening import open_store
 from poorter.store.paging import every_record
 from poorter.store.policy import PolicyStore
 from poorter.store.recording import Recorder
+from poorter.store.walls.naming import WallKeys
 from poorter.store.walls.rows import Rows
 from poorter.store.walls.store import WalledStore
 from poorter.store.walls.vault import Vault
@@ -189,13 +189,6 @@ async def open_city(config: Config, clock: Clock) -> Running:
 
 def _walled(config: Config, inner: Store) -> WalledStore:
     keys = config.paths_keys
-    secrets: dict[str, bytes] = {}
-
-    def secret_of(wall: str) -> bytes:
-        if wall not in secrets:
-            secrets[wall] = kept_secret(keys, f"pseudonyms-{wall}")
-        return secrets[wall]
-
     persons = Persons(keys)
 
     def subject_of(named: str, wall: str) -> str:
@@ -206,7 +199,9 @@ def _walled(config: Config, inner: Store) -> WalledStore:
         except Invalid:
             return persons.subject(persons.root("id", named), wall)
 
-    rows = Rows(Vault(keys), Pseudonyms(secret_of), Rights(), inner.clock)
+    wall_keys, now_us = WallKeys(keys), inner.clock.now_us
+    pseudonyms = Pseudonyms(wall_keys.naming, now_us)
+    rows = Rows(Vault(keys), wall_keys, pseudonyms, Rights(), inner.clock)
     return WalledStore(inner, rows, subject_of)
 
 

@@ -98,6 +98,7 @@ def make_app(running: Running, traces: Traces | None = None) -> ASGIApp:
         Sender(running.outgoing),
     )
     running.engine = face.engine
+    running.people.renaming.follow(face.engine.renew)
     face.federation = federate(running, contexts, face.engine)
     running.federation = face.federation
     running.tenants = Tenants(

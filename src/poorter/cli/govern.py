@@ -9,7 +9,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
 
 from poorter.city.clock import SystemClock
 from poorter.city.errors import Invalid, Unavailable
@@ -27,13 +28,16 @@ from poorter.offices.people import check_login
 from poorter.offices.record import officer_of, write
 from poorter.running import Running, open_city
 from poorter.store.contract import PutRecord
+from poorter.store.walls.naming import WallKeys
 from poorter.store.walls.vault import FILE as PERSONS_FILE
 from poorter.store.walls.vault import Vault
 
 #: who governs from the command line is whoever may run it on the city's machine
 BY = "command line"
-#: not a signing key, but the keys under which rows of persons are sealed
-PERSONS = "persons"
+#: no signing keys, but those under which rows of persons are sealed, and those that name the rows
+PERSONS, PSEUDONYMS = NO_SIGNING = ("persons", "pseudonyms")
+#: how long ids of before may lead to their rows
+DAYS_MAX = 366
 
 
 def with_city(arguments: argparse.Namespace, work: Callable[[Running], Awaitable[None]]) -> int:
@@ -199,10 +203,12 @@ def revoke(arguments: argparse.Namespace) -> int:
 
 def rotate(arguments: argparse.Namespace) -> int:
     """A new signing key; a new policy key signs the policy anew at once. Or other keys for all
-    persons, also while the city is served."""
+    persons, or another one to name the rows of a wall; these also while the city is served."""
     config = read_config(arguments.city)
     if arguments.use == PERSONS:
         return _rotate_persons(arguments, config)
+    if arguments.use == PSEUDONYMS:
+        return _rotate_pseudonyms(arguments, config)
     now_us = SystemClock().now_us()
     entry = rotate_key(config.paths_keys, arguments.use, config.ledger_origin, now_us)
     if arguments.use == "policy":
@@ -228,6 +234,44 @@ def _rotate_persons(arguments: argparse.Namespace, config: Config) -> int:
 
     print(f"{number} keys of persons are due to change")
     print("make a new backup afterwards: an older one opens with the old keys only")
+    return _here_or_there(arguments, work)
+
+
+def _rotate_pseudonyms(arguments: argparse.Namespace, config: Config) -> int:
+    """Mark the wall; the same."""
+    wall, days = arguments.wall or "", arguments.days
+    names = {file.stem.removeprefix("pseudonyms-") for file in _named(config)}
+    if wall not in names:
+        raise Invalid(f"--wall names one whose rows have names: {', '.join(sorted(names)) or '-'}")
+    if not 0 <= days <= DAYS_MAX:
+        raise Invalid(f"--days is 0 to {DAYS_MAX}")
+    keys = WallKeys(config.paths_keys)
+    keys.order(wall, days, SystemClock().now_us())
+    keys.close()
+
+    async def work(running: Running) -> None:
+        await running.people.renaming.step()
+        print(f"done: from now on every purpose behind {wall} sees other ids")
+
+    print(f"the key by which {wall} names its rows is due to change")
+    print("what is kept stays: history, consents, the ledger, what is left of budgets")
+    if days:
+        print(f"ids that apps know lead to their rows {days} days longer; answers have new ones")
+    else:
+        print("ids that apps know lead to nothing from then on: they ask for their rows anew")
+    print("copy the keys again afterwards: an older copy gives rows the names they had")
+    return _here_or_there(arguments, work)
+
+
+def _named(config: Config) -> Iterable[Path]:
+    """The mark of each wall whose rows have names."""
+    return config.paths_keys.glob("pseudonyms-*.mark")
+
+
+def _here_or_there(
+    arguments: argparse.Namespace, work: Callable[[Running], Awaitable[None]]
+) -> int:
+    """Do what was ordered, unless whoever serves the city will."""
     try:
         return with_city(arguments, work)
     except Unavailable as wrong:
@@ -247,6 +291,13 @@ def keys(arguments: argparse.Namespace) -> int:
         vault = Vault(config.paths_keys)
         print(f"persons: {vault.left()} keys are being changed")
         vault.close()
+    names = WallKeys(config.paths_keys)
+    for wall, _ in names.due():
+        print(f"pseudonyms of {wall}: due to change")
+    for changed in names.kept():
+        until = format_us(changed.until_us)
+        print(f"pseudonyms of {changed.wall}: those of before lead to their rows until {until}")
+    names.close()
     wrong = look_over(config.paths_keys)
     print("\n".join(wrong) or "all there, and private")
     return 1 if wrong else 0

@@ -195,9 +195,15 @@ def _govern_verbs(verbs: Verbs) -> None:
     text = "Bring an older city up to this release; starting it does so too, this says what came."
     _verb(verbs, "upgrade", text, govern.upgrade)
     _verb(verbs, "keys", "The city's own keys, their days, and what is wrong.", govern.keys)
-    text = "Replace a signing key by a new one, or the keys of all persons."
+    text = (
+        "Replace a signing key by a new one, the keys of all persons, or the one by which a wall "
+        "names its rows: every purpose then sees other ids."
+    )
     rotate = _verb(verbs, "rotate", text, govern.rotate)
-    rotate.add_argument("use", choices=[*USES, govern.PERSONS], help="which of the keys")
+    rotate.add_argument("use", choices=[*USES, *govern.NO_SIGNING], help="which of the keys")
+    rotate.add_argument("--wall", help="pseudonyms: the wall whose rows get other names")
+    text = f"pseudonyms: so long the ids of before lead to their rows, 0 to {govern.DAYS_MAX}"
+    rotate.add_argument("--days", type=int, default=30, help=text)
 
 
 def _loading_verbs(verbs: Verbs) -> None:

@@ -23,6 +23,8 @@ from poorter.city.errors import Invalid, Unavailable
 
 SEED_BYTES = 32
 RING_FILE = "ring.json"
+#: keys by which walls name their rows, once one was changed (`store.walls.naming`)
+WALL_NAMES = "walls.db"
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +217,8 @@ def look_over(folder: Path) -> list[str]:
         private = file.suffix in (".key", ".secret", ".mark") or file.name == "pepper"
         if private and stat.S_IMODE(file.stat().st_mode) & 0o077:
             wrong.append(f"{file.name} can be read by others: chmod 600 it")
-        if file.suffix == ".mark" and not file.with_suffix(".secret").exists():
+        moved = file.stem.startswith("pseudonyms-") and (folder / WALL_NAMES).exists()
+        if file.suffix == ".mark" and not file.with_suffix(".secret").exists() and not moved:
             wrong.append(f"{file.stem}.secret is gone: put it back from the copy of the keys")
     if stat.S_IMODE(folder.stat().st_mode) & 0o077:
         wrong.append(f"{folder.name} can be entered by others: chmod 700 it")

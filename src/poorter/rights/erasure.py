@@ -109,9 +109,10 @@ class Erasing:
         pseudonyms = self._store.rows.pseudonyms
         purposes = [p for p in self._gate.policy.purposes if wall in walls_of(self._gate.policy, p)]
         shown = {
-            pseudonyms.shown(purpose, wall, row.urn).encode()
+            name.encode()
             for row in kept
             for purpose in purposes
+            for name in pseudonyms.spellings(purpose, wall, row.urn)
         }
         if not shown:
             return []

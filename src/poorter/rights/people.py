@@ -17,6 +17,7 @@ from poorter.rights.erasure import Erasing
 from poorter.rights.guardians import Guardians
 from poorter.rights.opening import NoticeName, Openings
 from poorter.rights.releases import Releases
+from poorter.rights.renaming import Renaming
 from poorter.rights.requests import Requests
 from poorter.rights.rotating import Rotating
 from poorter.store.recording import Recorder
@@ -35,6 +36,7 @@ class People:
     analyses: Analyses
     requests: Requests
     rotating: Rotating
+    renaming: Renaming
 
     def load(self) -> None:
         """Take what stands from the store."""
@@ -77,6 +79,7 @@ def make_people(
         Analyses(releases),
         Requests(store, gate, clock),
         Rotating(store, gate, clock, erasing),
+        Renaming(store, gate, clock),
     )
     if gate.allows(OWN, RUN, "read"):
         people.load()

@@ -10,6 +10,7 @@ import msgspec
 
 from poorter.city.clock import Clock
 from poorter.city.entity import VALUE_KEY, Instance, Observation
+from poorter.city.query import Query
 from poorter.city.time import parse_us
 from poorter.gate.inside import ABOUT, FOR, open_types
 from poorter.gate.permit import SEALED, Permit, TypeRule, Wall
@@ -18,6 +19,7 @@ from poorter.gate.rights import Rights
 from poorter.store.body import decode_attribute, encode_attribute
 from poorter.store.contract import StoredAttribute, StoredEntity
 from poorter.store.transient import earliest, ends_at_us, lasting
+from poorter.store.walls.naming import WallKeys
 from poorter.store.walls.sealing import place_of, unseal
 from poorter.store.walls.vault import Vault
 
@@ -46,8 +48,16 @@ class Reach:
 class Rows:
     """Opens sealed rows."""
 
-    def __init__(self, vault: Vault, pseudonyms: Pseudonyms, rights: Rights, clock: Clock) -> None:
+    def __init__(
+        self,
+        vault: Vault,
+        wall_keys: WallKeys,
+        pseudonyms: Pseudonyms,
+        rights: Rights,
+        clock: Clock,
+    ) -> None:
         self.vault = vault
+        self.wall_keys = wall_keys
         self.pseudonyms = pseudonyms
         self.rights = rights
         self._clock = clock
@@ -66,6 +76,16 @@ class Rows:
             if rule.behind is not None:
                 return self.pseudonyms.shown(permit.purpose, rule.behind.name, urn)
         return urn
+
+    def renewed(self, permit: Permit, query: Query) -> Query:
+        """A question in which rows are named as the permit's purpose sees them now."""
+
+        def named(ids: tuple[str, ...]) -> tuple[str, ...]:
+            pairs = ((urn, self.kept(permit, urn)) for urn in ids)
+            return tuple(urn if kept is None else self.shown(permit, kept) for urn, kept in pairs)
+
+        selectors = tuple(replace(one, ids=named(one.ids)) for one in query.selectors)
+        return replace(query, ids=named(query.ids), selectors=selectors)
 
     def reach(self, permit: Permit, sealed: StoredEntity) -> Reach | None:
         """How far the permit reaches into a row; None when the row is hidden as a whole."""

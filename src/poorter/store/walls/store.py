@@ -130,6 +130,7 @@ class WalledStore:
         permit.check("read", self.clock.now_us())
         limit = min(query.limit, PAGE_MAX, permit.max_rows or PAGE_MAX)
         query = replace(query, limit=limit)
+        query = self.rows.renewed(permit, query)
         behind = walled_types(permit, query.types)
         beyond = query.after is not None and self.rows.kept(permit, query.after) is not None
         opened = c.Page((), 0 if query.count else None)
@@ -222,7 +223,7 @@ class WalledStore:
         changed = (a.modified_at_us for a in sealed.attributes if reach.covers(a.name))
         return replace(
             found,
-            urn=query.urn,
+            urn=self.rows.shown(permit, kept),
             types=open_types(found.types),
             modified_at_us=max(changed, default=sealed.created_at_us),
             instances=tuple(one for one in opened if one is not None),
@@ -288,6 +289,7 @@ class WalledStore:
         """Finish what is queued, then stop."""
         self.inner.close()
         self.rows.vault.close()
+        self.rows.wall_keys.close()
 
     # -- parts -------------------------------------------------------------------------------
 

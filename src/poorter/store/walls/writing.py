@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from msgspec import structs
@@ -101,10 +102,21 @@ class Writing:
         return replace(op, entity=self._entity(entity, kept, subject, wall, new=False))
 
     def _new(self, entity: Entity, wall: Wall) -> Entity:
-        seed = None if self._seed is None else f"{self._seed}\0{entity.urn}\0{len(self.minted)}"
-        kept = self._rows.pseudonyms.mint(entity.types[0], wall.name, seed)
+        kept = self._minted(entity, wall)
         self.minted[entity.urn] = self._rows.pseudonyms.shown(self._permit.purpose, wall.name, kept)
         return self._entity(entity, kept, self._about(entity, wall), wall, new=True)
+
+    def _minted(self, entity: Entity, wall: Wall) -> str:
+        """A new id; of a change that is sent again, the one that its row got then."""
+        pseudonyms, name = self._rows.pseudonyms, entity.types[0]
+        if self._seed is None:
+            return pseudonyms.mint(name)
+        seed = f"{self._seed}\0{entity.urn}\0{len(self.minted)}"
+        new, *before = pseudonyms.minted(name, wall.name, seed)
+        for kept in before:
+            with suppress(NotFound):
+                return self._inner.entity(looking(self._permit), kept).urn
+        return new
 
     def _entity(self, entity: Entity, kept: str, subject: str, wall: Wall, new: bool) -> Entity:
         self._rows.vault.made(subject)

@@ -163,7 +163,21 @@ class Keeping:
         """The ids of all there are."""
         return self._subs.keys()
 
-    async def _load(self, record: Record) -> bool:
+    async def renew(self, turn: Callable[[str, str], str]) -> None:
+        """Ids in subscriptions as `turn` (purpose, text) makes them: a purpose sees its rows of
+        persons under other ids from now on."""
+        for sub in list(self._subs.values()):
+            text = _encode(sub.doc).decode()
+            turned = turn(sub.purpose, text)
+            if turned == text:
+                continue
+            kept = record_of(self.record, sub, self._urls[sub.id], self._delivery.counts(sub.id))
+            kept = replace(kept, doc={**kept.doc, "doc": msgspec.json.decode(turned)})
+            await self._store.commit_async(self._own(), Change((kept,)))
+            if sub.id in self._subs:
+                await self._load(kept)
+
+    async def _load(self, record: Record | PutRecord) -> bool:
         doc = record.doc
         try:
             context = await self._contexts.of(doc["context"])
