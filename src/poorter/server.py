@@ -98,7 +98,6 @@ def make_app(running: Running, traces: Traces | None = None) -> ASGIApp:
         Sender(running.outgoing),
     )
     running.engine = face.engine
-    running.people.renaming.follow(face.engine.renew)
     face.federation = federate(running, contexts, face.engine)
     running.federation = face.federation
     running.tenants = Tenants(
@@ -293,6 +292,7 @@ async def serve(
         running.connections.start()
         if running.engine is not None:
             await running.engine.start()
+            running.people.renaming.follow(running.engine.renew)
         if running.federation is not None:
             await running.federation.start()
         if running.tenants is not None:

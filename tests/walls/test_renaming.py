@@ -123,6 +123,7 @@ def test_a_subscription_that_names_a_row_goes_on(tmp_path: Path) -> None:
             engine = c.running.engine
             assert engine is not None
             await engine.start()
+            c.running.people.renaming.follow(engine.renew)
             care = c.apps["home-care"]
             fenna, _ = await filled(c)
             await subscribe(c, care, receiver.url, id=fenna)
@@ -150,6 +151,8 @@ def test_the_key_before_goes_and_what_was_copied_leads_nowhere(tmp_path: Path) -
             care, keys = c.apps["home-care"], c.running.people.renaming.keys
             fenna, _ = await filled(c)
             first = read_secret(tmp_path / "keys" / "pseudonyms-care.secret")
+            assert c.running.engine is not None
+            c.running.people.renaming.follow(c.running.engine.renew)
             await change(c, 7)
             assert not (tmp_path / "keys" / "pseudonyms-care.secret").exists()
             assert look_over(tmp_path / "keys") == []

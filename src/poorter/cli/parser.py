@@ -195,6 +195,10 @@ def _govern_verbs(verbs: Verbs) -> None:
     text = "Bring an older city up to this release; starting it does so too, this says what came."
     _verb(verbs, "upgrade", text, govern.upgrade)
     _verb(verbs, "keys", "The city's own keys, their days, and what is wrong.", govern.keys)
+    _rotating_verb(verbs)
+
+
+def _rotating_verb(verbs: Verbs) -> None:
     text = (
         "Replace a signing key by a new one, the keys of all persons, or the one by which a wall "
         "names its rows: every purpose then sees other ids."

@@ -149,6 +149,7 @@ class WallKeys:
             list(self._open().execute(sql, (wall,)))
 
     def _changed(self, where: str, values: tuple[object, ...]) -> list[Changed]:
-        sql = f"SELECT wall, since_us, until_us FROM naming WHERE {where} ORDER BY wall"  # noqa: S608
+        columns = "wall, since_us, until_us"
+        sql = f"SELECT {columns} FROM naming WHERE {where} ORDER BY wall"  # noqa: S608 - ours
         rows = self._rows(sql, values)
         return [Changed(str(wall), int(str(s)), int(str(u))) for wall, s, u in rows]
