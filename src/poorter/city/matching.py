@@ -49,7 +49,7 @@ def matches(entity: Entity, condition: Condition, linked: Linked = _alone) -> bo
     targets = targets_of(entity, condition.path, linked, links)
     if isinstance(condition, Exists):
         return next(targets, _NOTHING) is not _NOTHING
-    return any(_meets(target, condition) for target in targets)
+    return any(meets(target, condition) for target in targets)
 
 
 def targets_of(
@@ -169,10 +169,11 @@ def _meta(attribute: Attribute, name: str) -> Any:
     return _NOTHING
 
 
-def _meets(target: Any, condition: Compare) -> bool:
+def meets(target: Any, condition: Compare) -> bool:
+    """Whether one value that a path leads to meets a comparison."""
     if isinstance(target, _Words):  # any of them; but unlike is what none of them is like
         every = condition.op in ("!=", "!~=")
-        return (all if every else any)(_meets(word, condition) for word in target)
+        return (all if every else any)(meets(word, condition) for word in target)
     if isinstance(target, list):  # only of likeness it is said what an array is (4.9)
         if condition.op not in ("==", "!="):
             return False

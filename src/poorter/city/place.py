@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from poorter.city.errors import Invalid
@@ -101,9 +101,21 @@ def centre(geometry: Mapping[str, Any]) -> tuple[float, float]:
 
 def distance_m(a: tuple[float, float], b: tuple[float, float]) -> float:
     """Great-circle metres between two (longitude, latitude) pairs; haversine."""
-    lon1, lat1, lon2, lat2 = map(math.radians, (*a, *b))
-    h = (
-        math.sin((lat2 - lat1) / 2) ** 2
-        + math.cos(lat1) * math.cos(lat2) * math.sin((lon2 - lon1) / 2) ** 2
-    )
-    return 2 * EARTH_RADIUS_M * math.asin(min(1.0, math.sqrt(h)))
+    return distances_m(*b)(*a)
+
+
+def distances_m(longitude: float, latitude: float) -> Callable[[float, float], float]:
+    """The same from one place to many: what is always the same is worked out once."""
+    radians, sin, cos = math.radians, math.sin, math.cos
+    to_lon, to_lat = radians(longitude), radians(latitude)
+    wide = cos(to_lat)
+
+    def away_m(lon: float, lat: float) -> float:
+        at_lat = radians(lat)
+        h = (
+            sin((to_lat - at_lat) / 2) ** 2
+            + cos(at_lat) * wide * sin((to_lon - radians(lon)) / 2) ** 2
+        )
+        return 2 * EARTH_RADIUS_M * math.asin(min(1.0, math.sqrt(h)))
+
+    return away_m

@@ -8,13 +8,13 @@ to a per mille within 100 km. The relations are those of CIM 009, 4.10.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import shapely
 from shapely.geometry import shape
 
-from poorter.city.place import EARTH_RADIUS_M, bounds, centre, distance_m
+from poorter.city.place import EARTH_RADIUS_M, bounds, centre, distances_m
 from poorter.city.query import Geo
 
 Box = tuple[float, float, float, float]
@@ -42,19 +42,40 @@ def search_box(geo: Geo) -> Box | None:
 
 def related(geometry: Mapping[str, Any], geo: Geo) -> bool:
     """Whether an entity's geometry stands in the relation to the query's."""
+    return relation(geo)(geometry)
+
+
+def relation(geo: Geo) -> Callable[[Mapping[str, Any]], bool]:
+    """The same for many of them: what is always the same is worked out once."""
     if geo.relation == "near":
-        away_m = _away_m(geometry, geo.geometry)
-        near = geo.max_distance_m is None or away_m <= geo.max_distance_m
-        return near and (geo.min_distance_m is None or away_m >= geo.min_distance_m)
-    mine, asked = shape(geometry), shape(geo.geometry)
-    if geo.relation == "equals":
-        return bool(mine.equals(asked))
-    return bool(getattr(shapely, geo.relation)(mine, asked))
+        return _nearness(geo)
+    asked = shape(geo.geometry)
+    holds = _equals if geo.relation == "equals" else getattr(shapely, geo.relation)
+    return lambda geometry: bool(holds(shape(geometry), asked))
+
+
+def _equals(mine: Any, asked: Any) -> bool:
+    return bool(mine.equals(asked))
+
+
+def _nearness(geo: Geo) -> Callable[[Mapping[str, Any]], bool]:
+    least_m = 0.0 if geo.min_distance_m is None else geo.min_distance_m
+    most_m = math.inf if geo.max_distance_m is None else geo.max_distance_m
+    if geo.geometry["type"] != "Point":
+        return lambda geometry: least_m <= _away_m(geometry, geo.geometry) <= most_m
+    lon, lat = geo.geometry["coordinates"][:2]
+    away_m = distances_m(lon, lat)
+
+    def near(geometry: Mapping[str, Any]) -> bool:
+        if geometry["type"] != "Point":
+            return least_m <= _away_m(geometry, geo.geometry) <= most_m
+        at = geometry["coordinates"]
+        return least_m <= away_m(at[0], at[1]) <= most_m
+
+    return near
 
 
 def _away_m(a: Mapping[str, Any], b: Mapping[str, Any]) -> float:
-    if a["type"] == "Point" and b["type"] == "Point":
-        return distance_m(tuple(a["coordinates"][:2]), tuple(b["coordinates"][:2]))
     lon, lat = centre(b)
     scale = math.cos(math.radians(lat))
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote_plus
 
 from poorter.city.errors import Invalid, NotFound, TooLarge
 from poorter.city.limits import PAGE_MAX
@@ -152,7 +152,8 @@ def page_links(
         pages["next"] = following
     links = []
     for rel, place in pages.items():
-        asked = urlencode(sorted({**rest, **place}.items()), safe=":*/,")
+        every = sorted({**rest, **place}.items())  # the names are known ones, and safe
+        asked = "&".join([f"{name}={quote_plus(str(value), ':*/,')}" for name, value in every])
         url = f"{path}?{asked}"
         links.append((b"link", f'<{url}>; rel="{rel}";type="{media}"'.encode()))
     return links

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from poorter.city.time import format_us
+from poorter.standards.ngsild.context import CORE
 from poorter.standards.ngsild.form import Form
 from poorter.standards.ngsild.linked import Links
 from poorter.standards.ngsild.represent import normalised, represent, without_expiry
@@ -23,8 +24,14 @@ _LINKS = b'{"type":"ListRelationship"'
 
 
 @lru_cache(maxsize=8192)
-def _key(name: str) -> bytes:
-    return _encode(name) + b":"
+def _member(name: str) -> bytes:
+    """The beginning of a member: a name as the core @context says it."""
+    return b"," + _encode(CORE.compact(name)) + b":"
+
+
+@lru_cache(maxsize=1024)
+def _type(types: tuple[str, ...]) -> bytes:
+    return b',"type":' + _encode(types[0] if len(types) == 1 else types)
 
 
 def encode_entity(entity: StoredEntity, form: Form, links: Links | None = None) -> bytes:
@@ -83,22 +90,20 @@ def _with_context(doc: dict[str, Any], form: Form) -> dict[str, Any]:
 
 
 def _joined(entity: StoredEntity, form: Form) -> bytes:
-    types, scopes = entity.types, entity.scopes
-    parts = [
-        b'{"id":' + _encode(entity.urn),
-        b'"type":' + _encode(types[0] if len(types) == 1 else types),
-    ]
+    scopes = entity.scopes
+    parts = [b'{"id":', _encode(entity.urn), _type(entity.types)]
     if scopes:
-        parts.append(b'"scope":' + _encode(scopes[0] if len(scopes) == 1 else scopes))
+        parts.append(b',"scope":' + _encode(scopes[0] if len(scopes) == 1 else scopes))
     if form.times:
-        parts.append(b'"createdAt":"' + format_us(entity.created_at_us).encode() + b'"')
-        parts.append(b'"modifiedAt":"' + format_us(entity.modified_at_us).encode() + b'"')
+        parts.append(b',"createdAt":"' + format_us(entity.created_at_us).encode() + b'"')
+        parts.append(b',"modifiedAt":"' + format_us(entity.modified_at_us).encode() + b'"')
         if entity.expires_at_us is not None:
-            parts.append(b'"expiresAt":"' + format_us(entity.expires_at_us).encode() + b'"')
+            parts.append(b',"expiresAt":"' + format_us(entity.expires_at_us).encode() + b'"')
     parts += _attributes(entity.attributes, form)
     if form.embed is not None:
-        parts.append(b'"@context":' + form.embed)
-    return b",".join(parts) + b"}"
+        parts.append(b',"@context":' + form.embed)
+    parts.append(b"}")
+    return b"".join(parts)
 
 
 _plain: dict[str, tuple[StoredEntity, bytes]] = {}
@@ -124,18 +129,18 @@ def encode_plain(entity: StoredEntity) -> bytes:
 def _attributes(attributes: tuple[StoredAttribute, ...], form: Form) -> list[bytes]:
     if form.only is not None:
         attributes = tuple(a for a in attributes if a.name in form.only)
+    parts: list[bytes] = []
+    if len({attribute.name for attribute in attributes}) == len(attributes):
+        for attribute in attributes:
+            parts += (_member(attribute.name), _one(attribute, form))
+        return parts
     by_name: dict[str, list[StoredAttribute]] = {}
     for attribute in attributes:
         by_name.setdefault(attribute.name, []).append(attribute)
-    return [
-        _key(form.context.compact(name)) + _several(same, form) for name, same in by_name.items()
-    ]
-
-
-def _several(same: list[StoredAttribute], form: Form) -> bytes:
-    if len(same) == 1:
-        return _one(same[0], form)
-    return b"[" + b",".join([_one(a, form) for a in same]) + b"]"
+    for name, same in by_name.items():
+        one = b",".join([_one(attribute, form) for attribute in same])
+        parts += (_member(name), one if len(same) == 1 else b"[" + one + b"]")
+    return parts
 
 
 def _one(attribute: StoredAttribute, form: Form) -> bytes:

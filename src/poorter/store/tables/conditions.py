@@ -31,14 +31,16 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """A filter on entity `e`; `drive` is a select of entity ids that an index gives, if any, and
-    `between` what numbers it lets through, if it is about one number."""
+    """A filter on entity `e`; `drive` is a select of entity ids that an index gives, if any. If it
+    is about one number, `between` is what numbers it lets through, and `compare` what it asks of
+    them, which are all Properties."""
 
     sql: str
     values: tuple[Any, ...]
     exact: bool
     drive: str | None = None
     between: Between | None = None
+    compare: Compare | None = None
 
 
 Lookup = Callable[[str], Known | None]
@@ -83,7 +85,11 @@ def _one(condition: Exists | Compare, known: Known, dialect: Dialect) -> Term:
                 known.covered and (index == "attribute_num" or condition.op == "=="),
                 f"SELECT entity FROM attribute {dialect.indexed.format(index)} WHERE name = ? "
                 f"AND {column} {sql} AND live",
-                _between(known.number, condition) if index == "attribute_num" else None,
+                *(
+                    (_between(known.number, condition), condition)
+                    if index == "attribute_num"
+                    else ()
+                ),
             )
     return Term(
         "EXISTS (SELECT 1 FROM attribute WHERE entity = e.id AND name = ? "

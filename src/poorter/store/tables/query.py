@@ -16,24 +16,25 @@ from operator import itemgetter
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from poorter.city.entity import Entity
 from poorter.city.errors import TooLarge
 from poorter.city.limits import PAGE_MAX
-from poorter.city.matching import matches
-from poorter.city.query import Geo, Query, Scopes, Selector
+from poorter.city.matching import matches, meets
+from poorter.city.query import Compare, Geo, Query, Scopes, Selector
 from poorter.city.scope import scope_pattern
-from poorter.gate.permit import ANY_TYPE, SEALED, Permit
+from poorter.gate.permit import ANY_TYPE, SEALED, Permit, TypeRule
 from poorter.store.body import decode_entity
 from poorter.store.contract import Page, StoredEntity
-from poorter.store.geometry import related, search_box
+from poorter.store.geometry import related, relation, search_box
 from poorter.store.tables.cells import cells_of, elsewhere
 from poorter.store.tables.conditions import Known, Term, compile_condition
 from poorter.store.tables.expiring import LASTS
 from poorter.store.tables.naming import named
 from poorter.store.tables.port import Connection
-from poorter.store.tables.reading import COLUMNS, entities_of_rows
-from poorter.store.tables.spots import Between, Spots
+from poorter.store.tables.reading import COLUMNS, visible_entity, whole, wholes
+from poorter.store.tables.spots import Between, Ints, Spots
 
 DRIVE_MAX = 4000
 _PART_MAX = 512
@@ -43,6 +44,8 @@ SECONDS_MAX = 10.0
 PART = 200  # candidates that are read at once to count them
 _decode = msgspec.json.Decoder().decode
 _IN_CELL = "SELECT 1 FROM cell WHERE cell = ?"
+#: what `COLUMNS` gives of an entity, and all of it where that was read, else None
+Row = tuple[Any, ...]
 #: the moment of the query, and whether anything that has expired by then is still in the tables
 Expiring = tuple[int, bool]
 
@@ -127,17 +130,16 @@ class _Search:
         if self._types is None:  # every type there is, but not what lies behind a wall
             self._terms.append(Term(f"substr(e.types, 1, 1) <> '{SEALED}'", (), True))
         self._box = None if query.geo is None else search_box(query.geo)
+        self._related = (lambda _: False) if query.geo is None else relation(query.geo)
+        self._rules: dict[str, TypeRule | None] = {}
         self._terms_exact = all(term.exact for term in self._terms)
         self._exact = query.geo is None and self._terms_exact
 
-    def entities(self, rows: list[tuple[Any, ...]]) -> Iterator[StoredEntity]:
+    def entities(self, rows: list[Row]) -> Iterator[StoredEntity]:
         """Matches as they exist for the permit."""
-        if not rows:
-            return iter(())
-        found = entities_of_rows(self._connection, self._permit, rows, self._now_us)
-        return (entity for entity in found if entity is not None)
+        return (entity for entity in self._visible(rows) if entity is not None)
 
-    def rows(self, after: str, wanted: int) -> Iterator[tuple[Any, ...]]:
+    def rows(self, after: str, wanted: int) -> Iterator[Row]:
         """Rows of matches by ascending id, from `after` on."""
         candidates = self._judged(self._candidates(after, wanted))
         last = None
@@ -150,34 +152,45 @@ class _Search:
                     last = row[0]
                     yield row
 
-    def _judged(self, rows: Iterator[Any]) -> Iterator[tuple[tuple[Any, ...], bool]]:
-        """Candidates that may match, and whether that is sure already."""
+    def _judged(self, rows: Iterator[Any]) -> Iterator[tuple[Row, bool]]:
+        """Candidates that may match, and whether that is sure already. Their last column is a body
+        to judge them by, or all that was read of them, or None; it goes on where it is all."""
         for row in rows:
             if time.monotonic() > self._deadline:
                 raise TooLarge(
                     f"the query takes over {SECONDS_MAX:g} s: narrow it by type or place"
                 )
-            types = tuple(row[2].split(" "))
-            placed = row[-1] is not None and self._placed(row)
-            if (row[-1] is not None and not placed) or self._permit.rule_of(types) is None:
+            rule = self._rule(row[2])
+            if rule is None:
+                continue
+            last = row[8]
+            placed = last is not None and self._placed(last, rule)
+            if last is not None and not placed:
                 continue
             sure = self._exact or (placed and self._terms_exact)
             # what the engine's own patterns can't say is looked at here
+            types = tuple(row[2].split(" "))
             if sure or self._dialect.regexp or named(self._query, row[0], types, row[3]):
-                yield row[:-1], sure
+                yield (row if isinstance(last, StoredEntity) else (*row[:8], None)), sure
 
-    def _candidates(self, after: str, wanted: int) -> Iterator[tuple[Any, ...]]:
+    def _rule(self, types: str) -> TypeRule | None:
+        """That of an entity of these types."""
+        if types not in self._rules:
+            self._rules[types] = self._permit.rule_of(tuple(types.split(" ")))
+        return self._rules[types]
+
+    def _candidates(self, after: str, wanted: int) -> Iterator[Row]:
         spotted = self._spotted(after, wanted)
         if spotted is not None:
             return spotted
         sql, values = self._sql(COLUMNS, after)
         if self._exact:
-            rows: Iterator[tuple[Any, ...]]
+            rows: Iterator[Row]
             rows = self._connection.execute(f"{sql} LIMIT ?", (*values, wanted))
             return rows
         return self._connection.stream(sql, values)
 
-    def _spotted(self, after: str, wanted: int) -> Iterator[tuple[Any, ...]] | None:
+    def _spotted(self, after: str, wanted: int) -> Iterator[Row] | None:
         """Candidates out of the arrays in memory, where those know of all there may be."""
         geo, near = self._query.geo, self._near()
         if geo is None or near is None or self._box is None or self._query.ids or self._overdue:
@@ -188,36 +201,40 @@ class _Search:
         found = self._spots.find(name, self._box, geo, self._tests(), self._since)
         if found is None:
             return None
-        rows, loose = found
+        entities, loose = found
         if after:
             for (last,) in self._connection.execute(
                 "SELECT id FROM entity WHERE urn = ?", (after,)
             ):
-                rows = self._spots.following(name, rows, last)
-        parts = self._in_parts(rows.tolist(), name, after, wanted)
+                entities = _following(entities, last)
+        parts = self._in_parts(entities.tolist(), after, wanted)
         if not loose:
             return parts
-        return merge(self._of_rows(loose, name, after), parts, key=itemgetter(0))
+        return merge(self._of_entities(loose, after), parts, key=itemgetter(0))
 
-    def _in_parts(
-        self, rows: list[int], name: int, after: str, wanted: int
-    ) -> Iterator[tuple[Any, ...]]:
+    def _in_parts(self, entities: list[int], after: str, wanted: int) -> Iterator[Row]:
         """By ascending id, as many at a time as are likely to do."""
         start, size = 0, wanted + 2 if wanted else _PART_MAX
-        while start < len(rows):
-            yield from self._of_rows(rows[start : start + size], name, after)
+        while start < len(entities):
+            yield from self._of_entities(entities[start : start + size], after)
             start, size = start + size, min(2 * size, _PART_MAX)
 
-    def _of_rows(self, rows: list[int], name: int, after: str) -> Iterator[tuple[Any, ...]]:
-        """Entities that these rows of `attribute` are places of, by ascending id."""
+    def _of_entities(self, entities: list[int], after: str) -> Iterator[Row]:
+        """Those of these entities that the terms let through, by ascending id, with all there is of
+        them: nearly all are on the page. So what is asked of a number is asked of what was read."""
         sql = (
-            f"SELECT {COLUMNS}, a.body FROM {self._dialect.numbers.format('?', 'j')} "
-            f"{self._then.format('attribute', 'a', 'a.id = j.value')} "
-            f"{self._then.format('entity', 'e', 'e.id = a.entity')} "
-            "WHERE a.name = ? AND a.live AND e.live"
+            f"SELECT {COLUMNS}, {self._dialect.instances.format('e.id')} "
+            f"FROM {self._dialect.numbers.format('?', 'j')} "
+            f"{self._then.format('entity', 'e', 'e.id = j.value')} WHERE e.live"
         )
-        values = [self._dialect.many(rows), name]
-        return self._connection.stream(*self._finish(sql, values, self._terms, after, types=True))
+        values = [self._dialect.many(entities)]
+        terms = [term for term in self._terms if term.compare is None]
+        asked = self._finish(sql, values, terms, after, types=True)
+        compares = [term.compare for term in self._terms if term.compare is not None]
+        for row in self._connection.stream(*asked):
+            entity = whole(row, row[8])
+            if all(_passes(entity, compare) for compare in compares):
+                yield (*row[:8], entity)
 
     def _tests(self) -> tuple[Between, ...]:
         return tuple(term.between for term in self._terms if term.between is not None)
@@ -230,15 +247,20 @@ class _Search:
             return int(next(rows)[0])
         return sum(1 for _ in self.rows("", 0))
 
-    def _placed(self, row: tuple[Any, ...]) -> bool:
-        """Whether the geometry that the place index found stands in the relation, and exists for
-        this permit: judged before anything else of the entity is read."""
+    def _placed(self, found: bytes | StoredEntity, rule: TypeRule) -> bool:
+        """Whether the geometry that the place index found, or any that there is, stands in the
+        relation, and exists for this permit: judged before anything else of the entity is."""
         geo = self._query.geo
-        rule = self._permit.rule_of(tuple(str(row[2]).split(" ")))
-        if geo is None or rule is None or not rule.covers(geo.attribute):
+        if geo is None or not rule.covers(geo.attribute):
             return False
-        body = _decode(row[-1])
-        return body["type"] == "GeoProperty" and related(body["value"], geo)
+        if isinstance(found, StoredEntity):
+            bodies = [a.body for a in found.attributes if a.name == geo.attribute]
+            return any(map(self._lies, bodies))
+        return self._lies(found)
+
+    def _lies(self, body: bytes) -> bool:
+        doc = _decode(body)
+        return doc["type"] == "GeoProperty" and self._related(doc["value"])
 
     def _meets(self, entity: Entity | None) -> bool:
         query = self._query
@@ -253,18 +275,25 @@ class _Search:
     def _linked(self, urn: str) -> Entity | None:
         """The entity that a relationship leads to, as far as it exists for this permit."""
         rows = self._connection.execute(
-            f"SELECT {COLUMNS} FROM entity e WHERE e.urn = ? AND e.live", (urn,)
+            f"SELECT {COLUMNS}, NULL FROM entity e WHERE e.urn = ? AND e.live", (urn,)
         )
         row = next(iter(list(rows)), None)
         return None if row is None else self._read([row])[row[1]]
 
-    def _read(self, rows: list[tuple[Any, ...]]) -> dict[int, Entity | None]:
+    def _read(self, rows: list[Row]) -> dict[int, Entity | None]:
         """Entities of rows, by number; None for what does not exist for the permit."""
-        found = entities_of_rows(self._connection, self._permit, rows, self._now_us) if rows else []
         return {
             row[1]: None if entity is None else decode_entity(entity)
-            for row, entity in zip(rows, found, strict=True)
+            for row, entity in zip(rows, self._visible(rows), strict=True)
         }
+
+    def _visible(self, rows: list[Row]) -> list[StoredEntity | None]:
+        """As they exist for the permit; those that were not read before are read in one go."""
+        left = [row for row in rows if row[8] is None]
+        if left:
+            read = wholes(self._connection, left)
+            rows = [row if row[8] is not None else (*row[:8], read[row[1]]) for row in rows]
+        return [visible_entity(row[8], self._permit, self._now_us) for row in rows]
 
     def _sql(self, columns: str, after: str) -> tuple[str, tuple[Any, ...]]:
         drive, left = self._drive()
@@ -465,6 +494,22 @@ def _near(entity: Entity, geo: Geo) -> bool:
     return any(
         a.kind == "GeoProperty" and related(a.value, geo) for a in entity.named(geo.attribute)
     )
+
+
+def _passes(entity: StoredEntity, compare: Compare) -> bool:
+    """Whether a number of it meets a comparison."""
+    for attribute in entity.attributes:
+        if attribute.name == compare.path.name:
+            doc = _decode(attribute.body)
+            if doc["type"] == "Property" and meets(doc["value"], compare):
+                return True
+    return False
+
+
+def _following(entities: Ints, last: int) -> Ints:
+    """Those that come after one, as far as that is among them."""
+    places = np.flatnonzero(entities == last)
+    return entities[places[-1] + 1 :] if len(places) else entities
 
 
 def _marks(values: Sequence[Any]) -> str:

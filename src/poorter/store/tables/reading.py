@@ -39,15 +39,13 @@ def _several(dialect: Dialect) -> str:
     return f"SELECT j.value, {instances} FROM {dialect.numbers.format('?', 'j')}"
 
 
-def entities_of_rows(
-    connection: Connection, permit: Permit, rows: Rows, now_us: int
-) -> list[StoredEntity | None]:
-    """Entities from their rows (`COLUMNS`), their attributes read in one go; None for what does not
-    exist for the permit, or not any more. Call it within the transaction that the rows are of."""
+def wholes(connection: Connection, rows: Rows) -> dict[int, StoredEntity]:
+    """Entities before any permit, by their numbers, from their rows (`COLUMNS`), read in one go.
+    Call it within the transaction that the rows are of."""
     dialect = connection.dialect
     numbers = dialect.many([row[1] for row in rows])
     instances = dict(connection.execute(_several(dialect), (numbers,)))
-    return [visible_entity(whole(row, instances[row[1]]), permit, now_us) for row in rows]
+    return {row[1]: whole(row, instances[row[1]]) for row in rows}
 
 
 def visible_entity(entity: StoredEntity, permit: Permit, now_us: int) -> StoredEntity | None:
@@ -73,10 +71,10 @@ def whole(row: tuple[Any, ...], instances: str) -> StoredEntity:
     """An entity of `COLUMNS` and its instances as the engine gives them. Its version and time are
     the highest among its own row and those of its attributes."""
     urn, _, types, scopes, version, created_us, modified_us, expires_us = row[:8]
-    kept = []
-    until_us = expires_us
     if len(_names) > _NAMES_MAX:
         _names.clear()
+    kept = []
+    until_us = expires_us
     found = _decode(instances)
     found.sort()  # as they were made: no two have the same row
     for _, name, dataset, made_us, changed_us, ends_us, later, body in found:
@@ -86,8 +84,10 @@ def whole(row: tuple[Any, ...], instances: str) -> StoredEntity:
         )
         if ends_us is not None and (until_us is None or ends_us < until_us):
             until_us = ends_us
-        version = max(version, later)
-        modified_us = max(modified_us, changed_us)
+        if later > version:  # noqa: PLR1730 - a call costs more than making the attribute
+            version = later
+        if changed_us > modified_us:  # noqa: PLR1730 - as above
+            modified_us = changed_us
     return StoredEntity(
         urn,
         _types(types),

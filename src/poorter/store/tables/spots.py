@@ -74,11 +74,13 @@ class Field:
 
     cells: Ints
     rows: Ints
+    entities: Ints
     rank: Ints
     lon: Floats
     lat: Floats
     #: where an entity's only point is, by its number; -1: none, or not only
     place_of: Ints
+    #: entities that are always looked at
     loose: set[int] = field(default_factory=set)
     #: names of which some number is UNSURE
     unsure: set[int] = field(default_factory=set)
@@ -97,7 +99,7 @@ class Field:
             if known and note.at and self.cells[place] == cell_at(*note.at):  # or near there still
                 self.lon[place], self.lat[place] = note.at
             else:
-                self.loose.add(note.row)
+                self.loose.add(note.entity)
         elif note.name in self.numbers:
             column = self.numbers[note.name]
             if place >= 0 and column[place] != UNSURE:
@@ -105,14 +107,13 @@ class Field:
                     self.unsure.add(note.name)
                 column[place] = note.number
 
-    def row_of(self, entity: int) -> int | None:
-        """The row of the only point of an entity."""
-        place = self.place_of[entity] if entity < len(self.place_of) else -1
-        return int(self.rows[place]) if place >= 0 else None
+    def holds(self, entity: int) -> bool:
+        """Whether it knows the only point of an entity."""
+        return bool(entity < len(self.place_of) and self.place_of[entity] >= 0)
 
     def within(self, box: Box, geo: Geo, tests: Iterable[Between]) -> Ints | None:
-        """Rows of points that may be in the box and in the area, whose entities may pass the tests,
-        by the order of their ids; None when too many would have to be looked at."""
+        """Entities whose points may be in the box and in the area, and that may pass the tests, by
+        the order of their ids; None when too many would have to be looked at."""
         spans = [
             np.searchsorted(self.cells, (first, last + 1)) for first, last in spans_of_cells(box)
         ]
@@ -127,8 +128,8 @@ class Field:
             found.append(np.arange(start, end) if may is None else np.flatnonzero(may) + start)
         places = np.concatenate(found)
         places = places[_may_be_in(self.lon[places], self.lat[places], box, geo)]
-        found_rows: Ints = self.rows[places[np.argsort(self.rank[places], kind="stable")]]
-        return found_rows
+        ordered: Ints = self.entities[places[np.argsort(self.rank[places], kind="stable")]]
+        return ordered
 
     def _passing(self, test: Between, start: int, end: int) -> Any:
         column = self.numbers[test.name][start:end]
@@ -231,9 +232,8 @@ class Spots:
     def find(
         self, name: int, box: Box, geo: Geo, tests: tuple[Between, ...], since: int
     ) -> tuple[Ints, list[int]] | None:
-        """Rows of points by the order of their entities' ids, and of loose ones in no order, among
-        which are all that may match; None when it does not know. `since`: `generation` before the
-        reader began."""
+        """Entities by the order of their ids, and loose ones in no order, among which are all that
+        may match; None when it does not know. `since`: `generation` before the reader began."""
         held = self._fields.get(name)
         if held is None or any(test.name not in held.numbers for test in tests):
             return None
@@ -241,8 +241,8 @@ class Spots:
             self.want(name, ())
             if len(held.loose) > 4 * held.loose_max:
                 return None
-        rows = held.within(box, geo, tests)
-        if rows is None:
+        entities = held.within(box, geo, tests)
+        if entities is None:
             return None
         loose = set(held.loose)
         names = {test.name for test in tests}
@@ -252,20 +252,9 @@ class Spots:
             for group, note in reversed(self._log):
                 if group <= since:
                     break
-                if note.name == name:
-                    loose.add(note.row)
-                elif note.name in names:
-                    row = held.row_of(note.entity)
-                    if row is not None:
-                        loose.add(row)
-        return rows, sorted(loose)
-
-    def following(self, name: int, rows: Ints, entity: int) -> Ints:
-        """Those of `find` that come after an entity, as far as it is known where that is."""
-        held = self._fields.get(name)
-        row = None if held is None else held.row_of(entity)
-        place = np.flatnonzero(rows == row) if row is not None else rows[:0]
-        return rows[place[0] + 1 :] if len(place) else rows
+                if note.name == name or (note.name in names and held.holds(note.entity)):
+                    loose.add(note.entity)
+        return entities, sorted(loose)
 
     def want(self, name: int, tests: tuple[Between, ...]) -> None:
         """Make a field with the numbers of these, where there is none that will do, in a thread of
@@ -388,7 +377,7 @@ def _field(ids: Ints, points: Floats, values: dict[int, Floats]) -> Field:
     place_of[entities] = np.arange(len(entities))
     several = np.bincount(entities, minlength=size) > 1
     place_of[several] = -1
-    made = Field(cells, rows, rank_of[entities], lon, lat, place_of)
+    made = Field(cells, rows, entities, rank_of[entities], lon, lat, place_of)
     for name, (of, numbers) in values.items():
         whole = of.astype(np.int64)
         by_entity = np.full(size, NONE)
