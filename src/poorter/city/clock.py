@@ -51,7 +51,8 @@ class CommittedClock:
 
     def now_us(self) -> int:
         """max(wall clock, last committed time), the time expiry is judged by."""
-        return max(self._clock.now_us(), self._committed_us)
+        now_us = self._clock.now_us()
+        return now_us if now_us > self._committed_us else self._committed_us
 
     @property
     def committed_us(self) -> int:

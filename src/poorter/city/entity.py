@@ -7,9 +7,20 @@ the whole IRI otherwise. So requests without a user @context need no expansion a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from dataclasses import dataclass as value
+else:
+
+    def value(*, frozen: bool, slots: bool) -> Callable[[type], type]:
+        """A dataclass that is frozen to the type checker only: to set each field past a class
+        that is frozen in deed costs five times what the rest of making one does, and an attribute
+        is made for each that is written."""
+        return dataclass(slots=slots, unsafe_hash=frozen)
+
 
 Kind = Literal[
     "Property",
@@ -39,7 +50,7 @@ VALUE_KEY: dict[str, str] = {
 SEALED_MEMBERS = frozenset(("entityIdSealed", "entityTypeSealed"))
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Attribute:
     """One instance of an attribute: what is said, when it was so, under which datasetId."""
 
@@ -62,7 +73,7 @@ class Attribute:
         return self.name, self.dataset_id
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Entity:
     """A thing in the city. `version` rises by one with each commit that touches it."""
 

@@ -50,6 +50,10 @@ class Request:
         value = self._headers.get(name)
         return None if value is None else value.decode("latin-1")
 
+    def raw(self, name: bytes) -> bytes | None:
+        """The header's value as it was sent."""
+        return self._headers.get(name)
+
     def none_of(self, names: frozenset[bytes]) -> bool:
         """Whether none of these headers is there."""
         return names.isdisjoint(self._headers)
@@ -78,8 +82,8 @@ class Request:
 
     async def body(self, limit: int = BODY_BYTES_MAX) -> bytes:
         """All of the body. Raises TooLarge before more than `limit` bytes are kept."""
-        length = self.header(b"content-length")
-        if length is not None and (not length.isdecimal() or int(length) > limit):
+        length = self._headers.get(b"content-length")
+        if length is not None and (not length.isdigit() or int(length) > limit):
             raise TooLarge(f"a body has at most {limit} bytes")
         message = await self._receive()
         first: bytes = message.get("body", b"")

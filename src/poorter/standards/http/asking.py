@@ -17,6 +17,7 @@ from poorter.standards.http.asgi import Request
 #: Narrows a request to one purpose; it never widens what the key is bound to (design 3).
 PURPOSE_HEADER = b"poorter-purpose"
 AUTHORIZATION = b"authorization"
+_NAMING = frozenset((AUTHORIZATION, PURPOSE_HEADER))
 
 
 class Asking:
@@ -40,6 +41,9 @@ class Asking:
     def caller(self, request: Request) -> Caller:
         """The caller. Raises Unauthenticated, Denied for another purpose, TooMany."""
         now_us = self._clock.now_us()
+        if not self._proxies and request.none_of(_NAMING):
+            self._public.take("public", now_us)
+            return PUBLIC
         caller = self._found(request, now_us)
         if caller is PUBLIC:
             self._public.take("public", now_us)

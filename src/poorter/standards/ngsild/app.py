@@ -284,7 +284,7 @@ class NgsiLd:
         try:
             handler, variables = find(_raw_path(request.scope), request.method)
             if request.none_of(_RARE) and b"entityMap" not in request.scope["query_string"]:
-                return await _handled(self._face, request, handler, variables)
+                return await _reaching(self._face, handler)(self._face, request, *variables)
             if request.header(TENANT) is not None:
                 return await self._in_tenant(request, handler, variables)
             return await _as_preferred(self._face, request, handler, variables)

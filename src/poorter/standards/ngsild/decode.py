@@ -38,6 +38,7 @@ _META = frozenset(VALUE_KEY.values()) | {
     "expiresAt",
 }
 _VALUE_KEYS = frozenset(VALUE_KEY.values())
+_SCALARS = frozenset((int, float, str, bool))
 #: what only stands inside an attribute (4.5.1), and what only answers say (4.5.18)
 _NO_NAMES = frozenset(("datasetId", "instanceId", "observedAt", "unitCode"))
 _ONLY_ANSWERED = frozenset(f"previous{key[0].upper()}{key[1:]}" for key in _VALUE_KEYS)
@@ -46,6 +47,8 @@ _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:[.,]\d{1,9})?Z\Z")
 _SUB_DEPTH_MAX = 5
 #: a proof of integrity, and what it was made over
 PROOF = "ngsildproof"
+#: names of attributes that are no number or text
+_NEVER_PLAIN = _PLACES | {PROOF}
 #: NGSI-LD Null (4.5.0): JSON-LD itself drops null, so the standard spells it
 NULL = "urn:ngsi-ld:null"
 _KIND_OF: dict[str, Kind] = {
@@ -133,6 +136,24 @@ def parse_instances(name: str, value: Any, context: Context) -> list[Attribute]:
     return instances
 
 
+def plain_property(name: str, body: Any) -> Attribute | None:
+    """A Property that says a number, a text or a truth, and perhaps when, and no more: most do.
+    None for what has to be looked at more closely. Raises Invalid for a moment that is none."""
+    if type(body) is not dict or body.get("type") != "Property" or name in _NEVER_PLAIN:
+        return None
+    value = body.get("value")
+    if type(value) not in _SCALARS or value == NULL:
+        return None
+    if type(value) is float and not math.isfinite(value):
+        return None
+    if len(body) == 2:
+        return Attribute(name, value)
+    observed = body.get("observedAt")
+    if len(body) != 3 or observed is None:
+        return None
+    return Attribute(name, value, "Property", parse_moment(name, observed))
+
+
 def parse_attribute(name: str, value: Any, context: Context) -> Attribute:
     """One instance. Raises Invalid, TooLarge."""
     return _attribute(name, value, context, 0)
@@ -147,6 +168,9 @@ def _is_instance(value: Any) -> bool:
 
 
 def _attribute(name: str, body: Any, context: Context, depth: int) -> Attribute:
+    plain = plain_property(name, body)
+    if plain is not None:
+        return plain
     if not isinstance(body, dict):
         return Attribute(name, _plain(name, body))  # concise: a bare value
     body = aliased(body)

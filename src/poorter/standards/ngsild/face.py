@@ -19,7 +19,7 @@ from poorter.gate.permit import Action, Permit
 from poorter.gate.uses import Uses
 from poorter.identity.caller import Caller
 from poorter.ledger.tracing import trace_from
-from poorter.standards.http.asgi import JSON, Answer, Request
+from poorter.standards.http.asgi import JSON, Answer, Request, parse_json
 from poorter.standards.http.asking import Asking
 from poorter.standards.ngsild.context import CORE, CORE_URL, Context
 from poorter.standards.ngsild.contexts import PATH, Contexts
@@ -128,8 +128,9 @@ class Face:
         """Write, once per Idempotency-Key of a caller."""
         if self.clock.now_us() >= permit.valid_until_us:  # the body was slow, or the city busy
             permit = self.renewed(permit)
-        key = request.header(b"idempotency-key")
-        if key is not None:
+        key = None
+        if request.raw(b"idempotency-key") is not None:
+            key = request.header(b"idempotency-key") or ""
             if not 1 <= len(key) <= 128:
                 raise Invalid("an Idempotency-Key has 1 to 128 characters")
             key = f"{caller.credential} {request.method} {request.path} {key}"
@@ -211,6 +212,8 @@ class Face:
 
     def _media(self, request: Request) -> bool:
         """Whether the @context comes by Link. Raises NoSuchMedia, Invalid where it comes twice."""
+        if request.raw(b"content-type") == JSON and request.raw(b"content-length") is not None:
+            return True
         if request.header(b"content-length") is None:
             raise LengthMissing("send a Content-Length")
         if request.header(b"content-type") is None:
@@ -268,7 +271,7 @@ class Face:
 async def parsed_json(request: Request) -> Any:
     """The body. Raises Misplaced (InvalidRequest, 5.5.2) when it is no JSON at all."""
     try:
-        return await request.json()
+        return parse_json(await request.body())
     except TooLarge:
         raise
     except Invalid as wrong:

@@ -21,6 +21,7 @@ from poorter.standards.ngsild.decode import (
     parse_expiry,
     parse_scopes,
     parse_types,
+    plain_property,
 )
 from poorter.store import contract as c
 
@@ -28,7 +29,7 @@ _VALUES = dict.fromkeys(VALUE_KEY.values())
 _NULLS = (NULL, {"@none": NULL}, [NULL])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Fragment:
     """`patches`: (name, datasetId, JSON, what it comes to where it is whole) of each instance
     given; `gone`: those to remove."""
@@ -59,6 +60,10 @@ def parse_fragment(doc: Any, context: Context) -> Fragment:
         if term in RESERVED:
             continue
         name = attribute_name(term, context)
+        plain = plain_property(name, value)
+        if plain is not None:
+            patches.append((name, None, value, plain))
+            continue
         for one in value if isinstance(value, list) and _instances(value) else (value,):
             dataset = one.get("datasetId") if isinstance(one, dict) else None
             dataset = None if dataset == "@none" else dataset
@@ -68,16 +73,21 @@ def parse_fragment(doc: Any, context: Context) -> Fragment:
                 gone.append((name, dataset))
             else:
                 patches.append((name, dataset, one, _whole(name, one, context)))
-    keys = [(name, dataset) for name, dataset, _, _ in patches] + gone
-    if len(keys) > 1 and len(set(keys)) < len(keys):
-        raise Invalid("two instances of an attribute have the same datasetId")
+    if len(patches) + len(gone) > 1:
+        keys = [(name, dataset) for name, dataset, _, _ in patches] + gone
+        if len(set(keys)) < len(keys):
+            raise Invalid("two instances of an attribute have the same datasetId")
     return Fragment(
         types=parse_types(doc["type"], context) if "type" in doc else (),
         scopes=_scopes(doc),
         patches=tuple(patches),
         gone=tuple(gone),
-        expires_at_us=c.NEVER_US if is_null(doc.get("expiresAt")) else parse_expiry("it", doc),
+        expires_at_us=_expiry(doc) if "expiresAt" in doc else None,
     )
+
+
+def _expiry(doc: Mapping[str, Any]) -> int | None:
+    return c.NEVER_US if is_null(doc["expiresAt"]) else parse_expiry("it", doc)
 
 
 def _scopes(doc: Mapping[str, Any]) -> tuple[str, ...] | None:

@@ -310,7 +310,7 @@ class Writer:
             list(self._run("SAVEPOINT change"))
         images = self.images.before(change.ops) if self.images.types else {}
         try:
-            results = tuple(self._applier.apply(op, job.permit, now_us) for op in change.ops)
+            results = tuple([self._applier.apply(op, job.permit, now_us) for op in change.ops])
             sequence = self.sequence + len(outbox)
             if change.idempotency_key is not None:
                 self._remember(change.idempotency_key, results, sequence, now_us)
@@ -393,14 +393,15 @@ def _from_list(result: Any) -> Any:
 
 def _weight(change: Change) -> int:
     """How much work a change is, in ops."""
-    return sum(
-        len(op.readings)
-        if isinstance(op, Observe)
-        else len(op.lines)
-        if isinstance(op, AppendLines)
-        else 1
-        for op in change.ops
-    )
+    weight = 0
+    for op in change.ops:
+        if isinstance(op, Observe):
+            weight += len(op.readings)
+        elif isinstance(op, AppendLines):
+            weight += len(op.lines)
+        else:
+            weight += 1
+    return weight
 
 
 def _answer(answered: list[tuple[Job, Answer]]) -> None:
