@@ -132,7 +132,7 @@ def test_messages_that_are_none_are_refused_in_words(tmp_path: Path) -> None:
     vehicle(whole, "1", 5.0)
     raw = whole.SerializeToString()
     for content, says in (
-        (changes.SerializeToString(), "changes only"),
+        (changes.SerializeToString(), "DIFFERENTIAL"),
         (message(1, "3.7").SerializeToString(), "3.7"),
         (raw[:-4], "no GTFS Realtime"),
         (b"\xff" * 50, "no GTFS Realtime"),

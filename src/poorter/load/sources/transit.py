@@ -39,7 +39,8 @@ def read_transit(path: Path, stream: BinaryIO, source: Source) -> Iterator[tuple
     if header.gtfs_realtime_version not in _VERSIONS:
         raise Invalid(f"{path.name} is GTFS Realtime {header.gtfs_realtime_version!r:.20}")
     if header.incrementality != gtfs.FeedHeader.FULL_DATASET:
-        raise Invalid(f"{path.name} holds changes only: no reader of such feeds is defined")
+        # "unsupported and behavior is unspecified", says the reference of this mode
+        raise Invalid(f"{path.name} is DIFFERENTIAL: GTFS Realtime does not say how to read that")
     of_feed = {"timestamp": header.timestamp} if header.timestamp else {}
     number = 0
     for entity in feed.entity:
