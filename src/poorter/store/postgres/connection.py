@@ -19,6 +19,7 @@ from poorter.city.errors import TooLarge, Unavailable
 from poorter.store.history.rows import Row
 from poorter.store.postgres.bulk import KINDS, array, bulk, columns
 from poorter.store.postgres.dialect import DIALECT, numbered
+from poorter.store.tables.port import Statements
 
 #: rows that are asked for before a cursor is opened for the rest
 FIRST_ROWS = 200
@@ -62,7 +63,7 @@ class Connection:
         self._write = write
         self._opened = opened
         self._number = ""
-        self._inside = False
+        self._inside = self._to_begin = False
         try:
             self._link = self._open()
         except psycopg.Error as wrong:
@@ -137,7 +138,10 @@ class Connection:
 
     def _cursor(self, sql: str, values: Any) -> psycopg.Cursor[Any]:
         try:
-            return self._link.execute(numbered(sql), tuple(values), binary=True)
+            if not self._to_begin:
+                return self._link.execute(numbered(sql), tuple(values), binary=True)
+            with self._at_once():
+                return self._link.execute(numbered(sql), tuple(values), binary=True)
         except errors.QueryCanceled:
             raise TooLarge("this takes too long: ask for less") from None
         except psycopg.OperationalError as wrong:
@@ -153,6 +157,25 @@ class Connection:
 
     # -- writing -----------------------------------------------------------------------------
 
+    @contextmanager
+    def _at_once(self) -> Iterator[None]:
+        """The database is waited for once for all that is said inside, and for the beginning of
+        the transaction if that has not been said."""
+        number = None
+        with self._link.pipeline():
+            if self._to_begin:
+                self._to_begin = False
+                self._link.execute("BEGIN")
+                number = self._link.execute("SELECT pg_current_xact_id()::text")
+            yield
+        if number is not None:
+            ((self._number,),) = number.fetchall()
+
+    def _say_begin(self) -> None:
+        if self._to_begin:
+            with self._at_once():
+                pass
+
     def executemany(self, sql: str, rows: Any) -> None:
         """The same statement for each of `rows`, in a pipeline."""
         self.change(sql, rows)
@@ -161,35 +184,40 @@ class Connection:
         """The same; how many rows it changed."""
         if not rows:
             return 0
+        self._say_begin()
         if sql in KINDS:
             return self._link.execute(bulk(sql), columns(sql, rows)).rowcount
         with self._link.cursor() as cursor:
             cursor.executemany(numbered(sql), rows)
             return max(0, cursor.rowcount)
 
-    def write(self, statements: Sequence[tuple[str, list[tuple[Any, ...]]]]) -> None:
-        """All of them in one pipeline: the database is waited for once."""
-        with self._link.pipeline():
+    def write(self, statements: Statements, words: Sequence[Row] = ()) -> int:
+        """All of it in one pipeline."""
+        with self._at_once():
             for sql, rows in statements:
                 if sql in KINDS:
                     self._link.execute(bulk(sql), columns(sql, rows))
                 else:
                     self._link.cursor().executemany(numbered(sql), rows)
+            added = self._add(words) if words else None
+        return 0 if added is None else added.rowcount
 
     def add_words(self, rows: Sequence[Row]) -> int:
         """Rows of history, but those whose key is there already; how many were added."""
-        if not rows:
-            return 0
+        return self.write((), rows) if rows else 0
+
+    def _add(self, rows: Sequence[Row]) -> psycopg.Cursor[Any]:
         attribute, observed_us, sequence, received_us, quality, values = zip(*rows, strict=True)
         arrays = [
             array("i", column)
             for column in (attribute, observed_us, sequence, received_us, quality)
         ]
         arrays += array("b", map(_encode, values)), array("f", map(_number, values))
-        return self._link.execute(_ADD_WORDS, arrays).rowcount
+        return self._link.execute(_ADD_WORDS, arrays)
 
     def correct_words(self, rows: Sequence[Row]) -> None:
         """Each as the next word on its moment, unless the latest word says the same."""
+        self._say_begin()
         with self._link.cursor() as cursor:
             cursor.executemany(
                 _CORRECT_WORDS,
@@ -214,15 +242,15 @@ class Connection:
         """As above."""
 
     def begin(self) -> None:
-        """Begin to write, over a new link if the old one broke."""
+        """Begin to write, over a new link if the old one broke. It is said with what is said first:
+        a beginning by itself would be waited for by itself."""
         if self._link.closed:
             self._link = self._open()
-        cursor = self._link.execute("BEGIN; SELECT pg_current_xact_id()::text")
-        cursor.nextset()
-        ((self._number,),) = cursor.fetchall()
+        self._to_begin = True
 
     def commit(self) -> None:
         """Make it durable. If the link breaks, what became of it is asked over another."""
+        self._say_begin()
         try:
             done = self._link.execute("COMMIT").statusmessage == "COMMIT"
         except psycopg.OperationalError:
@@ -250,6 +278,7 @@ class Connection:
 
     def roll_back(self) -> None:
         """Undo all since `begin`, if anything has begun."""
+        self._to_begin = False
         if self._link.closed or self._link.info.transaction_status == 0:
             return
         with suppress(psycopg.Error):

@@ -12,7 +12,7 @@ import apsw
 import msgspec
 
 from poorter.store.history.rows import Row
-from poorter.store.tables.port import Dialect, Packed
+from poorter.store.tables.port import Dialect, Packed, Statements
 
 BUSY_MS = 5000
 #: free pages that a database may keep for what comes next; more go back to the disk
@@ -120,10 +120,11 @@ class Connection(apsw.Connection):
         self.executemany(sql, rows)
         return self.total_changes() - before
 
-    def write(self, statements: Sequence[tuple[str, list[tuple[Any, ...]]]]) -> None:
+    def write(self, statements: Statements, words: Sequence[Row] = ()) -> int:
         """One after the other."""
         for sql, rows in statements:
             self.executemany(sql, rows)
+        return self.add_words(words) if words else 0
 
     def words(self, sql: str, values: Any) -> apsw.Cursor:
         """Values lie in history as they are."""

@@ -28,7 +28,7 @@ from poorter.store.tables.erasing import Erasing
 from poorter.store.tables.expiring import Expiry, expired
 from poorter.store.tables.instances import Instances
 from poorter.store.tables.manifest import Files
-from poorter.store.tables.port import Connection
+from poorter.store.tables.port import Connection, Statements
 from poorter.store.tables.readings import Readings
 from poorter.store.tables.resealing import Resealing
 from poorter.store.tables.rows import Rows
@@ -133,10 +133,9 @@ class Applier:
                 urns += urns_of(op.readings)
         self.rows.fetch(dict.fromkeys(urns))
 
-    def flush(self) -> None:
-        """Write what is pending, before it is read or committed."""
-        self.rows.flush()
-        self.entities.flush()
+    def flush(self, more: Statements = ()) -> None:
+        """Write what is pending, before it is read or committed, and what else is said."""
+        self.entities.flush([*self.rows.take_pending(), *more])
 
     def forget_known(self) -> None:
         """Rows went in another way: what is known of them is to be read again."""

@@ -16,7 +16,7 @@ from poorter.gate.permit import Permit, TypeRule
 from poorter.store import contract as c
 from poorter.store.history.rows import Row
 from poorter.store.tables.compacted import Compacted
-from poorter.store.tables.port import Connection
+from poorter.store.tables.port import Connection, Statements
 from poorter.store.tables.rows import Known, Rows
 
 _encode = msgspec.json.Encoder().encode
@@ -61,12 +61,12 @@ class Entities:
         self.remembered.clear()
         self._history.clear()
 
-    def flush(self) -> None:
-        """Write the history that is pending."""
-        if self._history:
+    def flush(self, statements: Statements = ()) -> None:
+        """Write the history that is pending, and what else is said."""
+        if statements or self._history:
             # nearly all are the first that is said of their moment; if not all are, look at each:
             # the same word on the same moment again is nothing
-            if self._connection.add_words(self._history) != len(self._history):
+            if self._connection.write(statements, self._history) != len(self._history):
                 self._connection.correct_words(self._history)
             self._history.clear()
 

@@ -15,6 +15,9 @@ from typing import Any, Protocol
 
 from poorter.store.history.rows import Row
 
+#: each with the rows that it is said for
+Statements = Sequence[tuple[str, list[tuple[Any, ...]]]]
+
 
 @dataclass(frozen=True, slots=True)
 class Packed:
@@ -107,8 +110,8 @@ class Connection(Protocol):
         """The same statement for each of `rows`; how many rows it changed."""
         ...
 
-    def write(self, statements: Sequence[tuple[str, list[tuple[Any, ...]]]], /) -> None:
-        """Several such statements in one go, in this order."""
+    def write(self, statements: Statements, words: Sequence[Row] = ..., /) -> int:
+        """Several such statements in one go, in this order, and `add_words`."""
         ...
 
     def words(self, sql: str, values: Any, /) -> Any:

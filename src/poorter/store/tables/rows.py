@@ -123,11 +123,18 @@ class Rows:
     def flush(self) -> None:
         """Write what is pending."""
         if self._dirty:
-            self._dirty = False
-            pending = [(what, rows) for what, rows in self._pending.items() if rows]
-            self._write_all([(self._writes[what], sorted(rows.values())) for what, rows in pending])
-            for _, rows in pending:
-                rows.clear()
+            self._write_all(self.take_pending())
+
+    def take_pending(self) -> list[tuple[str, list[tuple[Any, ...]]]]:
+        """What is pending, for whoever writes it together with more."""
+        if not self._dirty:
+            return []
+        self._dirty = False
+        pending = [(what, rows) for what, rows in self._pending.items() if rows]
+        taken = [(self._writes[what], sorted(rows.values())) for what, rows in pending]
+        for _, rows in pending:
+            rows.clear()
+        return taken
 
     # -- what there is -------------------------------------------------------------------------
 

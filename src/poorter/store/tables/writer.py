@@ -250,7 +250,6 @@ class Writer:
                 self.sequence = group.before
                 group = _Group(jobs, group.now_us, group.before)
                 self._apply_all(group, apart=True)
-            self._write_events(group.events)
             group.written = self._applier.rows.written
         except self._failures as wrong:
             self._fail(group, wrong)
@@ -269,7 +268,7 @@ class Writer:
         self._applier.fetch(op for job in group.jobs for op in job.change.ops)
         for job in group.jobs:
             group.answers.append(self._apply(job, group, apart))
-        self._applier.flush()
+        self._applier.flush([(EVENTS, list(map(_row, group.events)))] if group.events else ())
 
     def _commit(self, group: _Group) -> None:
         self._spots.announce()
@@ -351,16 +350,6 @@ class Writer:
                     changed = Changed(self.sequence, group.now_us, urn, images[urn], after)
                     group.changed.append(changed)
 
-    def _write_events(self, events: list[Event]) -> None:
-        if events:
-            self._connection.executemany(
-                EVENTS,
-                [
-                    (e.sequence, e.at_us, e.kind, e.urn, " ".join(e.types), " ".join(e.names))
-                    for e in events
-                ],
-            )
-
     def _replay(self, key: str) -> Committed | None:
         row = next(self._run("SELECT answer FROM replay WHERE key = ?", (key,)), None)
         if row is None:
@@ -383,6 +372,11 @@ class Writer:
     def _roll_back(self) -> None:
         self._connection.roll_back()
         self._stale = True  # what is known is looked up again when the engine is there again
+
+
+def _row(event: Event) -> tuple[Any, ...]:
+    types, names = " ".join(event.types), " ".join(event.names)
+    return event.sequence, event.at_us, event.kind, event.urn, types, names
 
 
 def _from_list(result: Any) -> Any:
