@@ -96,6 +96,13 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting("network", "allowed_hosts", list, [], "Hosts that this city may call; empty: none."),
     Setting(
+        "network",
+        "context_unavailable",
+        int,
+        504,
+        "HTTP status where an @context can't be had: 504 as NGSI-LD 1.9.1, 503 as versions before.",
+    ),
+    Setting(
         "federation",
         "strict",
         bool,
@@ -200,6 +207,7 @@ class Config:
     identity_providers: tuple[Provider, ...]
     identity_wallets: tuple[Trusted, ...]
     network_allowed_hosts: tuple[str, ...]
+    network_context_unavailable: int
     federation_strict: bool
     federation_split_entities: bool
     history_recent_hours: int
@@ -272,6 +280,8 @@ def make_config(folder: Path, tables: dict[str, Any], source: str = FILE) -> Con
     values["identity_wallets"] = read_trusted(folder, wallets, source)
     values["identity_providers"] = _providers(tables, values["network_allowed_hosts"], source)
     values["ledger_origin"] = values["ledger_origin"] or f"poorter.invalid/{values['city_id']}"
+    if values["network_context_unavailable"] not in (503, 504):
+        raise Invalid(f"{source}: network.context_unavailable is 503 or 504")
     if values["ledger_lines_months"] < 1:
         raise Invalid(f"{source}: ledger.lines_months is 1 or more")
     if min(values["backup_every_minutes"], values["backup_keep_days"]) < 1:

@@ -77,7 +77,12 @@ def make_app(running: Running, traces: Traces | None = None) -> ASGIApp:
         config.server_certificate_proxies,
     )
     contexts = Contexts(
-        running.store, running.gate, running.outgoing, config.paths_contexts, running.clock
+        running.store,
+        running.gate,
+        running.outgoing,
+        config.paths_contexts,
+        running.clock,
+        config.network_context_unavailable,
     )
     face = Face(
         running.store,

@@ -212,7 +212,7 @@ def test_contexts_kept_here(tmp_path: Path) -> None:
             assert (await client.delete(at)).status_code == 204
             assert (await client.get(at)).status_code == 404
             gone = await client.get(f"{V1}/entities/{HALL}", headers={"link": kind})
-            assert gone.status_code == 503
+            assert gone.status_code == 504
 
     asyncio.run(run())
 

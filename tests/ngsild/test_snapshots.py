@@ -81,6 +81,22 @@ def test_what_was_found_stays_as_it_was(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+def test_each_query_tells_whether_it_found_anything(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with open_city(tmp_path) as (_, client):
+            await fill(client)
+            nothing = {"type": "Query", "entities": [{"type": "Village"}]}
+            body = asking("n>0")
+            body["snapshotQueries"].append(nothing)
+            status = await ready(client, body)
+            each = [one["resultStatus"] for one in status["snapshotQueriesDetails"]]
+            assert (status["snapshotStatus"], each) == ("partial", ["success", "empty"])
+            status = await ready(client, {"type": "Snapshot", "snapshotQueries": [nothing]})
+            assert status["snapshotStatus"] == "empty"
+
+    asyncio.run(run())
+
+
 def test_a_life_of_its_own(tmp_path: Path) -> None:
     async def run() -> None:
         clock = ManualClock()
@@ -212,6 +228,8 @@ def test_where_room_ends_the_least_of_ones_own_goes(tmp_path: Path, monkeypatch:
             assert [await there(third), await there(high), await there(big)] == [404, 200, 200]
             assert await there(other, key) == 200, "nobody makes room with what is another's"
             full = await ready(client, two | {"snapshotPriority": 9}, key)
-            assert full["snapshotStatus"] == "failed", "there is no room in the city"
+            assert full["snapshotStatus"] == "failure", "there is no room in the city"
+            (detail,) = full["snapshotQueriesDetails"]
+            assert (detail["resultStatus"], detail["problemDetails"]["status"]) == ("failure", 413)
 
     asyncio.run(run())

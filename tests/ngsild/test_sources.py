@@ -331,6 +331,7 @@ def test_conflicts_when_registering(tmp_path: Path) -> None:
                 registration("http://elsewhere.invalid"),
                 registration(url, operations=["fly"]),
                 registration(url, expiresAt="2000-01-01T00:00:00Z"),
+                registration(url, expiresAt="2040-01-01T00:00:00+01:00"),
             ):
                 assert (await client.post(path, json=wrong)).status_code == 400, wrong
 

@@ -241,6 +241,7 @@ def test_hosts_that_are_not_allowed_and_bad_subscriptions_are_refused(tmp_path: 
                 subscription(good, throttling=-1),
                 subscription(good, timeInterval=5, watchedAttributes=["n"]),
                 subscription(good, expiresAt="2001-01-01T00:00:00Z"),
+                subscription(good, expiresAt="2040-01-01T00:00:00+01:00"),
                 subscription(good, notificationTrigger=["sometimes"]),
                 subscription(good, notification={"showChanges": True, "format": "keyValues"}),
                 subscription(good, endpoint={"receiverInfo": [{"key": "a\r\nb", "value": "c"}]}),

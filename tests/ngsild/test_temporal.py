@@ -146,12 +146,19 @@ def test_q_and_place_are_judged_within_the_interval(tmp_path: Path) -> None:
                 },
             )
             assert [e["id"][-1] for e in posted.json()] == ["b"]
+            temporal = {"timerel": "after", "timeAt": moment(0), "aggrPeriodDuration": "soon"}
+            wrong = await client.post(
+                f"{V1}/temporal/entityOperations/query",
+                json={"type": "Query", "entities": [{"type": "City"}], "temporalQ": temporal},
+            )
+            assert wrong.status_code == 400, "no duration, whether it applies or not"
             for bad in (
                 {},
                 {"timerel": "after"},
                 {"timerel": "during", "timeAt": moment(0)},
                 {"timerel": "between", "timeAt": moment(0)},
                 {"timerel": "after", "timeAt": "2026-01-01"},
+                {"timerel": "after", "timeAt": "2026-01-01T00:00:00+01:00"},
                 {**window, "timeproperty": "sometimes"},
                 {**window, "lastN": "0"},
                 {**window, "orderBy": "n"},

@@ -22,7 +22,7 @@ from poorter.gate.genesis import RUN
 from poorter.standards.http.asgi import parse_json
 from poorter.standards.http.outgoing import Outgoing
 from poorter.standards.ngsild.context import CORE, Context, check_terms, is_core, make_context
-from poorter.standards.ngsild.problem import ContextUnavailable
+from poorter.standards.ngsild.problem import ContextMissing, ContextUnavailable
 from poorter.store.contract import Change, DeleteRecord, PutRecord, Record, Store
 
 Kind = Literal["Hosted", "Cached", "ImplicitlyCreated"]
@@ -56,8 +56,16 @@ class Contexts:
     """Finds the terms behind a URL or a list of them."""
 
     def __init__(
-        self, store: Store, gate: Gate, outgoing: Outgoing, folder: Path, clock: Clock
+        self,
+        store: Store,
+        gate: Gate,
+        outgoing: Outgoing,
+        folder: Path,
+        clock: Clock,
+        unavailable_status: int = 504,
     ) -> None:
+        """`unavailable_status`: of an @context that can't be had; 503 before version 1.9.1."""
+        self._unavailable = ContextMissing if unavailable_status == 503 else ContextUnavailable
         self._store = store
         self._gate = gate
         self._outgoing = outgoing
@@ -122,7 +130,7 @@ class Contexts:
             try:
                 return self._record(local.group(1))
             except NotFound:
-                raise ContextUnavailable(f"{url[:200]} is not kept here") from None
+                raise self._unavailable(f"{url[:200]} is not kept here") from None
         stored = self._cached.get(url)
         if stored is None or (stored.expires_at_us or now_us) < now_us:
             stored = await self._once(url)
@@ -146,7 +154,7 @@ class Contexts:
             try:
                 raw = await asyncio.to_thread(file.read_bytes)
             except OSError as wrong:
-                raise ContextUnavailable(f"{url[:200]}: {wrong.strerror}") from None
+                raise self._unavailable(f"{url[:200]}: {wrong.strerror}") from None
         else:
             raw, age_s = await self._fetch(url)
             expires_us = now_us + age_s * 1_000_000
@@ -171,9 +179,9 @@ class Contexts:
                 bytes_max=CONTEXT_BYTES_MAX,
             )
         except (Invalid, Unavailable) as wrong:
-            raise ContextUnavailable(wrong.detail) from None
+            raise self._unavailable(wrong.detail) from None
         if reply.status != 200:
-            raise ContextUnavailable(f"{url[:200]} answers {reply.status}")
+            raise self._unavailable(f"{url[:200]} answers {reply.status}")
         age = re.search(r"max-age=(\d{1,8})", reply.headers.get("cache-control", ""))
         return reply.body, min(int(age.group(1)), 86_400) if age else 86_400
 

@@ -9,7 +9,11 @@ _TEXT: dict[str, Any] = {"type": "string"}
 _FLAG: dict[str, Any] = {"type": "boolean"}
 _URIS: dict[str, Any] = {"type": "string", "description": "URIs, with commas"}
 _NAMES: dict[str, Any] = {"type": "string", "description": "Names, with commas"}
-_MOMENT: dict[str, Any] = {"type": "string", "format": "date-time"}
+_MOMENT: dict[str, Any] = {
+    "type": "string",
+    "format": "date-time",
+    "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d([.,]\d{1,6})?Z$",
+}
 
 
 def _number(least: int, most: int) -> dict[str, Any]:

@@ -23,9 +23,16 @@ _BASE = "https://uri.etsi.org/ngsi-ld/errors/"
 
 
 class ContextUnavailable(Unavailable):
-    """An @context that is neither built in nor given inline."""
+    """An @context that is neither built in nor given inline, and can't be had (6.3.2)."""
 
+    status = 504
     title = "The @context is not available"
+
+
+class ContextMissing(ContextUnavailable):
+    """The same with the status that it had in versions before 1.9.1."""
+
+    status = 503
 
 
 class Misplaced(Invalid):

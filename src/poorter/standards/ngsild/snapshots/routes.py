@@ -25,6 +25,7 @@ from poorter.standards.ngsild.context import CORE, Context
 from poorter.standards.ngsild.face import NO_CONTENT, Face
 from poorter.standards.ngsild.grammar import parse_q
 from poorter.standards.ngsild.params import check_names
+from poorter.standards.ngsild.problem import problem
 from poorter.standards.ngsild.selecting import from_body, parse_which
 from poorter.standards.ngsild.snapshots.frozen import Frozen
 from poorter.standards.ngsild.snapshots.keeping import (
@@ -103,20 +104,30 @@ async def _fill(
     found: dict[str, StoredEntity] = {}
     details: list[dict[str, Any]] = []
     for given, selectors in queries:
-        detail: dict[str, Any] = {"resultStatus": "success"}
         try:
-            await _ask(face, held, permit, context, given, selectors, found)
+            any_there = await _ask(face, held, permit, context, given, selectors, found)
+            details.append({"resultStatus": "success" if any_there else "empty"})
         except CityError as wrong:
-            detail = {"resultStatus": "failed", "detail": wrong.detail}
-        details.append(detail)
-    failed = sum(one["resultStatus"] == "failed" for one in details)
-    status = "success" if not failed else "failed" if failed == len(details) else "partial"
+            details.append(_failure(wrong))
     try:
         face.snapshots.fill(snapshot, found)
     except TooLarge as wrong:
-        status, details = "failed", [{"resultStatus": "failed", "detail": wrong.detail}]
-    snapshot.details, snapshot.status = details, status
+        details = [_failure(wrong) for _ in queries]
+    snapshot.details, snapshot.status = details, _status(details)
     await _tell(face, snapshot)
+
+
+def _failure(wrong: CityError) -> dict[str, Any]:
+    """ExecutionResultDetails of what went wrong (5.2.42)."""
+    return {"resultStatus": "failure", "problemDetails": problem(wrong)}
+
+
+def _status(details: list[dict[str, Any]]) -> str:
+    """Of the whole: a success where each query found something, partial where any did (5.16.1)."""
+    each = {one["resultStatus"] for one in details}
+    if len(each) == 1:
+        return str(each.pop())
+    return "partial" if "success" in each else "failure"
 
 
 async def _ask(
@@ -127,7 +138,9 @@ async def _ask(
     given: dict[str, str],
     selectors: tuple[Any, ...],
     found: dict[str, StoredEntity],
-) -> None:
+) -> bool:
+    """Add what one query finds; whether it finds any."""
+    any_there = False
     asked = replace(parse_which(given, context, selectors), limit=PAGE_MAX)
     question = question_of(face, asked, given, context)
     over = await gather(face, held, face.renewed(permit), context, question)
@@ -135,12 +148,13 @@ async def _ask(
         permit = face.renewed(permit)
         page = over.face.store.query(permit, asked)
         await face.before_leaving(held, permit, page.entities)
+        any_there = any_there or bool(page.entities)
         for entity in page.entities:
             found.setdefault(entity.urn, entity)
         if len(found) > ENTITIES_MAX:
             raise TooLarge(f"a snapshot holds at most {ENTITIES_MAX} entities")
         if page.after is None:
-            return
+            return any_there
         asked = replace(asked, after=page.after)
         await asyncio.sleep(0)
 

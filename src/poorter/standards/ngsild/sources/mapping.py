@@ -12,12 +12,12 @@ from urllib.parse import quote, unquote, urlencode
 from poorter.city.errors import Invalid, NotFound
 from poorter.city.limits import PAGE_DEFAULT, PAGE_MAX
 from poorter.city.query import Query, Selector
-from poorter.city.time import parse_us
 from poorter.gate.permit import Permit
 from poorter.identity.caller import Caller
 from poorter.standards.http.asgi import Answer, Request
 from poorter.standards.ngsild import consumption
 from poorter.standards.ngsild.context import Context
+from poorter.standards.ngsild.decode import parse_moment
 from poorter.standards.ngsild.face import NO_CONTENT, Face
 from poorter.standards.ngsild.params import check_names, flag, number
 from poorter.standards.ngsild.selecting import from_body, parse_which
@@ -219,7 +219,8 @@ async def update(face: Face, request: Request, map_id: str) -> Answer:
         raise Invalid("an entity map is a JSON object")
     face.maps.get(caller, map_id)
     if "expiresAt" in doc:
-        face.maps.extend(caller, map_id, parse_us(doc["expiresAt"]))
+        until_us = parse_moment("the entity map", doc["expiresAt"], "expiresAt")
+        face.maps.extend(caller, map_id, until_us)
     return NO_CONTENT
 
 

@@ -12,7 +12,7 @@ from poorter.city.errors import Invalid
 from poorter.city.matching import matches
 from poorter.city.query import And, Condition, Geo, Or, Scopes, Selector
 from poorter.city.scope import scope_pattern
-from poorter.city.time import parse_us
+from poorter.standards.ngsild.decode import parse_moment
 from poorter.standards.ngsild.sources.model import EntityInfo, Information, Registration
 from poorter.store.geometry import related
 
@@ -65,14 +65,15 @@ def parse_during(given: Mapping[str, Any]) -> During | None:
         raise Invalid("timeproperty is observedAt, createdAt, modifiedAt or deletedAt")
     managed = given.get("timeproperty") in _MANAGED
     interval = "managementInterval" if managed else "observationInterval"
-    at_us = parse_us(given["timeAt"])
+    at_us = parse_moment("the temporal query", given["timeAt"], "timeAt")
     if relation == "before":
         return During(interval, None, at_us)
     if relation == "after":
         return During(interval, at_us, None)
     if not given.get("endTimeAt"):
         raise Invalid("between needs endTimeAt")
-    return During(interval, at_us, parse_us(given["endTimeAt"]))
+    until_us = parse_moment("the temporal query", given["endTimeAt"], "endTimeAt")
+    return During(interval, at_us, until_us)
 
 
 def names_in_condition(condition: Condition | None) -> frozenset[str]:

@@ -13,9 +13,13 @@ from poorter.city.entity import Entity
 from poorter.city.errors import Invalid, TooLarge
 from poorter.city.ids import check_name, check_uri
 from poorter.city.place import check_geometry
-from poorter.city.time import parse_us
 from poorter.standards.ngsild.context import Context
-from poorter.standards.ngsild.decode import parse_instances, parse_scopes, parse_types
+from poorter.standards.ngsild.decode import (
+    parse_instances,
+    parse_moment,
+    parse_scopes,
+    parse_types,
+)
 from poorter.standards.ngsild.params import id_pattern
 from poorter.standards.ngsild.sources.operations import (
     AUXILIARY,
@@ -275,7 +279,7 @@ def _expiry(doc: Mapping[str, Any], now_us: int | None) -> int | None:
     given = doc.get("expiresAt")
     if given is None:
         return None
-    at_us = parse_us(given)
+    at_us = parse_moment("the registration", given, "expiresAt")
     if now_us is not None and at_us <= now_us:
         raise Invalid("expiresAt lies in the past")
     return at_us
@@ -284,8 +288,8 @@ def _expiry(doc: Mapping[str, Any], now_us: int | None) -> int | None:
 def _interval(name: str, value: Any) -> tuple[int, int | None]:
     if not isinstance(value, dict) or "startAt" not in value:
         raise Invalid(f"{name} has a startAt")
-    start = parse_us(value["startAt"])
-    end = parse_us(value["endAt"]) if "endAt" in value else None
+    start = parse_moment(name, value["startAt"], "startAt")
+    end = parse_moment(name, value["endAt"], "endAt") if "endAt" in value else None
     if end is not None and end < start:
         raise Invalid(f"{name} ends before it starts")
     return start, end

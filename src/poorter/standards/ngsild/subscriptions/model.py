@@ -11,8 +11,8 @@ from urllib.parse import unquote, urlsplit
 from poorter.city.errors import Invalid
 from poorter.city.ids import check_uri
 from poorter.city.query import Query, Selector
-from poorter.city.time import parse_us
 from poorter.standards.ngsild.context import Context
+from poorter.standards.ngsild.decode import parse_moment
 from poorter.standards.ngsild.form import Form
 from poorter.standards.ngsild.params import names_in, parse_form
 from poorter.standards.ngsild.selecting import from_body, parse_selectors, parse_which
@@ -212,7 +212,7 @@ def _period(doc: Mapping[str, Any], member: str) -> float | None:
 def _expiry(doc: Mapping[str, Any], now_us: int | None) -> int | None:
     if "expiresAt" not in doc:
         return None
-    at_us = parse_us(doc["expiresAt"])
+    at_us = parse_moment("the subscription", doc["expiresAt"], "expiresAt")
     if now_us is not None and at_us <= now_us:
         raise Invalid("expiresAt lies in the past")
     return at_us

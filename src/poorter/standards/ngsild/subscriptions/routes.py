@@ -14,11 +14,11 @@ from urllib.parse import quote, urlencode
 from poorter.city.errors import Conflict, Invalid, NotFound
 from poorter.city.ids import check_uri, mint
 from poorter.city.limits import PAGE_DEFAULT, PAGE_MAX
-from poorter.city.time import format_us, parse_us
+from poorter.city.time import format_us
 from poorter.identity.caller import Caller
 from poorter.standards.http.asgi import Answer, Request
 from poorter.standards.ngsild.context import Context
-from poorter.standards.ngsild.decode import NULL
+from poorter.standards.ngsild.decode import NULL, parse_moment
 from poorter.standards.ngsild.face import NO_CONTENT, Face
 from poorter.standards.ngsild.params import check_names, flag, number
 from poorter.standards.ngsild.sources.hops import hops_of
@@ -108,7 +108,7 @@ class Book:
             raise Invalid('type must be "Subscription"')
         now_us = face.clock.now_us()
         ends = fragment.get("expiresAt", NULL)
-        if ends != NULL and parse_us(ends) <= now_us:
+        if ends != NULL and parse_moment("the subscription", ends, "expiresAt") <= now_us:
             raise Invalid("expiresAt lies in the past")
         doc = _patched(sub.doc, fragment)
         # terms of the fragment are read by its own @context; without one, by the subscription's

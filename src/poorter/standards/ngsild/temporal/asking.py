@@ -11,13 +11,17 @@ from poorter.city.entity import Instance
 from poorter.city.errors import Invalid
 from poorter.city.limits import HISTORY_PAGE_MAX
 from poorter.city.query import And, Condition, EvolutionQuery, Or, TemporalProperty
-from poorter.city.time import parse_us
 from poorter.standards.ngsild.context import Context
+from poorter.standards.ngsild.decode import parse_moment
 from poorter.standards.ngsild.form import Form
 from poorter.standards.ngsild.params import check_names, number, options, parse_form
 from poorter.standards.ngsild.problem import Misplaced
 from poorter.standards.ngsild.projection import Projection
-from poorter.standards.ngsild.temporal.aggregates import Aggregation, parse_aggregation
+from poorter.standards.ngsild.temporal.aggregates import (
+    Aggregation,
+    parse_aggregation,
+    parse_period,
+)
 
 _PROPERTIES = ("observedAt", "createdAt", "modifiedAt", "deletedAt")
 _SHAPES = ("temporalValues", "aggregatedValues")
@@ -151,12 +155,7 @@ def parse_window(given: Mapping[str, str]) -> Window:
 
 def _moment(given: Mapping[str, str], name: str) -> int | None:
     text = given.get(name) or None
-    if text is None:
-        return None
-    try:
-        return parse_us(text)
-    except Invalid as wrong:
-        raise Invalid(f"{name}: {wrong.detail}") from None
+    return None if text is None else parse_moment("the temporal query", text, name)
 
 
 def linked(condition: Condition | None) -> bool:
@@ -184,6 +183,8 @@ def temporal_from_body(value: Any) -> dict[str, str]:
             found[member] = ",".join(part)
         elif member in WHEN | {"aggrMethods", "aggrPeriodDuration"} and isinstance(part, str):
             found[member] = part
+            if member == "aggrPeriodDuration":
+                parse_period(part)  # a duration also where it does not apply (5.5.4)
         else:
             raise Invalid(f"temporalQ has no member {member!r:.60}, or not of this kind")
     return found
