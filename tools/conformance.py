@@ -22,6 +22,7 @@ OFFICERS = ("first-officer", "second-officer")
 SETTINGS = {
     "systems.enabled": [],
     "history.page_instances": 30,
+    "history.former_values": 100,
     "network.allowed_hosts": ["*"],
     "federation.strict": False,  # the suite was written for the versions before it
     "network.context_unavailable": 503,  # likewise

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from poorter.city.errors import Invalid
+from poorter.city.limits import FORMER_VALUES_MAX
 from poorter.standards.oidc.provider import Provider, read_providers
 from poorter.standards.openid4vp.trust import Trusted, read_trusted
 
@@ -125,6 +126,14 @@ SETTINGS: tuple[Setting, ...] = (
         "Instances of an entity in one temporal answer; more are paged over time (206).",
     ),
     Setting(
+        "history",
+        "former_values",
+        int,
+        0,
+        "Former values kept of an attribute without observedAt, as instances of its evolution; 0:"
+        " none. Each write then reads what it overwrites. Of persons none is kept.",
+    ),
+    Setting(
         "federation",
         "split_entities",
         bool,
@@ -212,6 +221,7 @@ class Config:
     federation_split_entities: bool
     history_recent_hours: int
     history_page_instances: int
+    history_former_values: int
     backup_folder: Path | None
     backup_every_minutes: int
     backup_keep_days: int
@@ -282,6 +292,8 @@ def make_config(folder: Path, tables: dict[str, Any], source: str = FILE) -> Con
     values["ledger_origin"] = values["ledger_origin"] or f"poorter.invalid/{values['city_id']}"
     if values["network_context_unavailable"] not in (503, 504):
         raise Invalid(f"{source}: network.context_unavailable is 503 or 504")
+    if not 0 <= values["history_former_values"] <= FORMER_VALUES_MAX:
+        raise Invalid(f"{source}: history.former_values is 0 to {FORMER_VALUES_MAX}")
     if values["ledger_lines_months"] < 1:
         raise Invalid(f"{source}: ledger.lines_months is 1 or more")
     if min(values["backup_every_minutes"], values["backup_keep_days"]) < 1:

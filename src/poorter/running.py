@@ -171,6 +171,7 @@ async def open_city(config: Config, clock: Clock) -> Running:
     never founded, Invalid when its policy is not signed by its keys.
     """
     inner = open_store(config.paths_data, clock, config.store_url, config.store_owner_url)
+    inner.keep_former(config.history_former_values)
     store = _walled(config, inner)
     try:
         registry, gate = _governed(config, store)

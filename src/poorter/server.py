@@ -108,7 +108,7 @@ def make_app(running: Running, traces: Traces | None = None) -> ASGIApp:
     running.tenants = Tenants(
         config.paths_data / TENANTS_FOLDER,
         face,
-        lambda folder: open_store(folder, running.clock),
+        partial(_tenant_store, running),
         partial(furnish, running),
     )
     context = ngsild.NgsiLd(face, running.tenants)
@@ -244,6 +244,12 @@ def federate(
         running.config.federation_strict,
         running.config.federation_split_entities,
     )
+
+
+def _tenant_store(running: Running, folder: Path) -> Store:
+    store = open_store(folder, running.clock)
+    store.keep_former(running.config.history_former_values)
+    return store
 
 
 def furnish(running: Running, face: TenantFace, store: Store) -> Face:

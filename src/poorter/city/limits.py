@@ -27,5 +27,6 @@ PERMIT_LEASE_US = 1_000_000  # microseconds for which a permit holds
 TEXT_CHARS_MAX = 4000  # of what a person writes in a form
 HOLD_DAYS_MAX = 31  # days that something may be held
 TENANTS_MAX = 50  # tenants of one city
+FORMER_VALUES_MAX = 1000  # former values of one attribute without a time of its own
 TRACE_QUEUE_MAX = 2048  # spans that wait for the collector of traces
 CONTROL_LINE_BYTES_MAX = 64 * 1024  # of a question to the served city from its own machine

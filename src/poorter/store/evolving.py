@@ -16,10 +16,12 @@ class AddInstances:
     """Add attribute instances to the temporal evolution of an entity (CIM 009, 5.6.11, 5.6.12);
     `entity` holds any number of each attribute. The identity of a reading holds here too. An
     unknown entity is made, unless `must_exist`: NotFound. State is touched only when an instance is
-    newer; nobody is notified. Result: whether the entity is new."""
+    newer; nobody is notified. `gone`: attributes that are recorded as deleted (4.5.7), their values
+    NGSI-LD Null, which leave state as it is. Result: whether the entity is new."""
 
     entity: Entity
     must_exist: bool = False
+    gone: tuple[Attribute, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

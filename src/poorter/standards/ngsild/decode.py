@@ -51,7 +51,8 @@ PROOF = "ngsildproof"
 _NEVER_PLAIN = _PLACES | {PROOF}
 #: NGSI-LD Null (4.5.0): JSON-LD itself drops null, so the standard spells it
 NULL = "urn:ngsi-ld:null"
-_KIND_OF: dict[str, Kind] = {
+#: the kind of attribute that a bare value member makes (4.5.2.3)
+KIND_OF: dict[str, Kind] = {
     "object": "Relationship",
     "languageMap": "LanguageProperty",
     "vocab": "VocabProperty",
@@ -159,12 +160,37 @@ def parse_attribute(name: str, value: Any, context: Context) -> Attribute:
     return _attribute(name, value, context, 0)
 
 
+def is_null(value: Any) -> bool:
+    """Whether an attribute instance holds NGSI-LD Null in the place of its value (4.5.0)."""
+    if not isinstance(value, dict):
+        return False
+    found = [value[key] for key in _VALUE_KEYS if key in value]
+    return bool(found) and found[0] in (NULL, [NULL], {"@none": NULL})
+
+
+def parse_deletion(name: str, value: Mapping[str, Any]) -> Attribute:
+    """An instance that records a deletion, in a temporal evolution (4.5.7, 5.5.4): no more of it
+    than which attribute it was, and when. Raises Invalid."""
+    body = aliased(value)
+    kind = _kind(name, body)
+    if kind is None or VALUE_KEY[kind] not in body:
+        raise Invalid(f"{name}: a deletion names the kind of attribute that it was")
+    observed = body.get("observedAt")
+    return Attribute(
+        name,
+        body[VALUE_KEY[kind]],
+        kind,
+        observed_at_us=None if observed is None else parse_moment(name, observed),
+        dataset_id=_dataset(name, body.get("datasetId")),
+    )
+
+
 def _is_instance(value: Any) -> bool:
     if not isinstance(value, dict):
         return False
     stated = value.get("type")
     known = isinstance(stated, str) and stated in VALUE_KEY
-    return known or any(key in value for key in _KIND_OF)
+    return known or any(key in value for key in KIND_OF)
 
 
 def _attribute(name: str, body: Any, context: Context, depth: int) -> Attribute:
@@ -262,7 +288,7 @@ def _kind(name: str, body: Mapping[str, Any]) -> Kind | None:
     stated = body.get("type")
     if isinstance(stated, str) and stated in VALUE_KEY:
         return stated  # type: ignore[return-value]
-    for key, kind in _KIND_OF.items():
+    for key, kind in KIND_OF.items():
         if key in body:
             if stated is not None:
                 raise Invalid(f"{name}: {stated!r:.60} is no attribute type")

@@ -26,6 +26,7 @@ from poorter.store.tables.compacting import Adopt, BringBack, Expire, GiveBack, 
 from poorter.store.tables.entities import Entities, Outbox
 from poorter.store.tables.erasing import Erasing
 from poorter.store.tables.expiring import Expiry, expired
+from poorter.store.tables.former import Former
 from poorter.store.tables.instances import Instances
 from poorter.store.tables.manifest import Files
 from poorter.store.tables.port import Connection, Statements
@@ -70,6 +71,7 @@ class Applier:
         self.instances = Instances(
             connection, self.entities, self.readings, self.compacted, self.outbox, self.flush
         )
+        self.former = Former(connection, self.instances, self.flush)
         self._leaf = self._one("SELECT coalesce(max(idx) + 1, 0) FROM leaf")
         self._ops: dict[type, Callable[[Any, Permit, int], Any]] = {
             c.Create: self.entities.create,
@@ -103,8 +105,10 @@ class Applier:
     def apply(self, op: c.Op, permit: Permit, now_us: int) -> Any:
         """Write one op; its result as `Committed` describes. Raises what the contract names."""
         kind = type(op)
+        if self.former.number:
+            self.former.note(op)
         if kind in _NOTED:
-            self.instances.note(op, now_us)
+            self.instances.note(op, now_us, permit)
         return self._ops[kind](op, permit, now_us)
 
     def expired(self, now_us: int) -> tuple[c.Op, ...]:
@@ -115,6 +119,7 @@ class Applier:
     def expire(self, ops: tuple[c.Op, ...], now_us: int) -> None:
         """Do it."""
         for op in ops:
+            self.former.note(op)
             self.instances.note(op, now_us)
             if isinstance(op, c.Erase):
                 self.erasing.expire(op)

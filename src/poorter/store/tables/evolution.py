@@ -26,6 +26,7 @@ from poorter.store.contract import (
 from poorter.store.evolving import Evolution
 from poorter.store.history.rows import Row
 from poorter.store.tables.expiring import LASTS
+from poorter.store.tables.former import FORMER
 from poorter.store.tables.history import observation, words
 from poorter.store.tables.instances import SCOPE, UNDATED_US, instance_id
 from poorter.store.tables.manifest import Files
@@ -203,20 +204,32 @@ class _Reader:
             yield one
 
     def _of_series(self, series: Series) -> Iterator[Instance]:
-        if self._time == "observedAt":
-            yield from self._dated(series, self._from_us, self._until_us, self._newest)
-            return
-        if self._time is None:
-            yield from self._dated(series, self._from_us, self._until_us, False)
-            yield from self._undated(series)
+        if self._time in (None, "observedAt"):
+            newest = self._newest and self._time is not None
+            dated = self._dated(series, self._from_us, self._until_us, newest)
+            ended = sorted(filter(self._within, self._ended(series)), key=_observed, reverse=newest)
+            yield from heapq.merge(dated, ended, key=_observed, reverse=newest)
+            if self._time is None:
+                yield from self._undated(series)
             return
         found = [one for one in self._undated(series) if self._fits(one)]
+        found += [one for one in self._ended(series) if self._fits(one)]
         if self._time != "deletedAt":
             dated = self._dated(series, -_FAR_US, _FAR_US, False)
             found += [one for one in dated if self._fits(one)]
         if len(found) > HISTORY_PAGE_MAX:
             raise TooLarge(f"over {HISTORY_PAGE_MAX} instances by {self._time}: ask for less time")
         yield from sorted(found, key=self._moment, reverse=self._newest)
+
+    def _ended(self, series: Series) -> Iterator[Instance]:
+        """Deletions with a moment of their own, which history can't hold."""
+        _, name, dataset = series
+        for one in self._beside(name, dataset, 1 - _FAR_US):
+            if one.deleted_at_us is not None:
+                yield one
+
+    def _within(self, one: Instance) -> bool:
+        return self._from_us <= _observed(one) < self._until_us
 
     def _undated(self, series: Series) -> Iterator[Instance]:
         """What has no moment of its own: kept as an instance, or what the attribute is now."""
@@ -230,7 +243,8 @@ class _Reader:
         )
         for body, created_us, modified_us in list(rows):
             now = decode_attribute(name, body, created_us, modified_us)
-            if modified_us >= self._since_us and not any(_says(one, now) for one in found):
+            said = [one for one in found if not one.instance_id.startswith(FORMER)]
+            if modified_us >= self._since_us and not any(_says(one, now) for one in said):
                 yield Instance(now, "")
 
     def _dated(
@@ -251,6 +265,7 @@ class _Reader:
             beside = {
                 one.attribute.observed_at_us: one
                 for one in self._beside(name, dataset, min(ends), max(ends))
+                if one.deleted_at_us is None
             }
             for row in rows:
                 whole = beside.get(row.observed_at_us)
@@ -302,6 +317,10 @@ def _plain(row: Observation) -> Instance:
     return Instance(attribute, instance_id(row.dataset_id or "", row.observed_at_us, row.sequence))
 
 
+def _observed(one: Instance) -> int:
+    return one.attribute.observed_at_us or 0
+
+
 def _is_undated(one: Instance) -> bool:
     return one.attribute.observed_at_us is None
 
@@ -311,12 +330,14 @@ def _says(one: Instance, other: Attribute) -> bool:
 
 
 def _time_of(one: Instance, time_property: str | None) -> int | None:
+    if time_property == "deletedAt":
+        return one.deleted_at_us
+    if one.deleted_at_us is not None and time_property in ("createdAt", "modifiedAt"):
+        return None  # a deletion was neither entered nor changed: it has its own time
     if time_property == "createdAt":
         return one.attribute.created_at_us
     if time_property == "modifiedAt":
         return one.attribute.modified_at_us
-    if time_property == "deletedAt":
-        return one.deleted_at_us
     return one.attribute.observed_at_us
 
 

@@ -20,7 +20,7 @@ from poorter.city.errors import Denied, NotFound, TooLarge
 from poorter.city.ids import mint
 from poorter.city.limits import HISTORY_PAGE_MAX
 from poorter.city.query import HistoryQuery
-from poorter.gate.permit import Permit, TypeRule
+from poorter.gate.permit import SEALED, Permit, TypeRule
 from poorter.store import contract as c
 from poorter.store.body import encode_attribute
 from poorter.store.evolving import AddInstances, DeleteInstances, ReplaceInstance
@@ -86,7 +86,7 @@ class Instances:
 
     def add(self, op: AddInstances, permit: Permit, now_us: int) -> bool:
         """Add instances; whether the entity is new."""
-        if len(op.entity.attributes) > HISTORY_PAGE_MAX:
+        if len(op.entity.attributes) + len(op.gone) > HISTORY_PAGE_MAX:
             raise TooLarge(f"at most {HISTORY_PAGE_MAX} instances at once")
         self._flush()
         scopes = [a for a in op.entity.attributes if a.name == SCOPE]
@@ -106,7 +106,8 @@ class Instances:
             types = known[1]
         rule = permit.rule_of(types)
         said = _by_key(rest)
-        if rule is None or not all(rule.covers(name) for name, _ in said):
+        names = (*(name for name, _ in said), *(a.name for a in op.gone))
+        if rule is None or not all(map(rule.covers, names)):
             raise Denied
         self._heads(entity, types, permit, now_us)
         for instance in scopes:
@@ -115,6 +116,8 @@ class Instances:
         for attribute in rest:
             if attribute.observed_at_us is None:
                 self._undated(entity.urn, attribute, now_us)
+        for attribute in op.gone:
+            self._ended(entity.urn, attribute, now_us)
         self._follow(entity.urn, said, permit, now_us)
         if alone:
             self._left_at(entity.urn)
@@ -161,9 +164,10 @@ class Instances:
         self._entities.remembered.clear()
         self._outbox.add("attributes", op.urn, types, (op.name,) if op.name else ())
 
-    def note(self, op: c.Op, now_us: int) -> None:
-        """Before another op is applied: what it deletes of what has an evolution, and a change of
-        scope, become instances too."""
+    def note(self, op: c.Op, now_us: int, permit: Permit | None = None) -> None:
+        """Before another op is applied: what it deletes of what has an evolution, an attribute that
+        is deleted by itself, and a change of scope become instances too. `permit`: what it does not
+        cover stays; None: it is the store's own op."""
         if isinstance(op, c.SetAttributes):
             if op.scopes is not None:
                 self._flush()
@@ -173,8 +177,14 @@ class Instances:
         urn = op.entity.urn if isinstance(op, c.Replace) else getattr(op, "urn", "")
         kept = {a.key for a in op.entity.attributes} if isinstance(op, c.Replace) else set()
         entity = whole_entity(self._connection, urn)
-        for stored in entity.attributes if entity else ():
+        if entity is None:
+            return
+        rule = None if permit is None else permit.rule_of(entity.types)
+        alone = isinstance(op, c.DeleteAttribute) and not entity.types[0].startswith(SEALED)
+        for stored in entity.attributes:
             if (stored.name, stored.dataset_id) in kept:
+                continue
+            if rule is not None and not rule.covers(stored.name):
                 continue
             if isinstance(op, c.DeleteAttribute) and (
                 stored.name != op.name
@@ -182,7 +192,8 @@ class Instances:
             ):
                 continue
             doc = _decode(stored.body)
-            if "observedAt" in doc or self._has((urn, stored.name, stored.dataset_id or "")):
+            key = (urn, stored.name, stored.dataset_id or "")
+            if alone or "observedAt" in doc or self._has(key):
                 self._deleted(urn, stored, doc["type"], now_us)
 
     # -- parts -------------------------------------------------------------------------------
@@ -330,9 +341,9 @@ class Instances:
     ) -> None:
         key = (urn, attribute.name, attribute.dataset_id or "")
         made_us = now_us if created_us is None else created_us
-        self._record(key, known_as, made_us, now_us, None, encode_attribute(attribute))
+        self.record(key, known_as, made_us, now_us, None, encode_attribute(attribute))
 
-    def _record(
+    def record(
         self,
         key: Key,
         known_as: str | None,
@@ -340,16 +351,30 @@ class Instances:
         now_us: int,
         deleted_us: int | None,
         body: bytes,
+        observed_us: int = UNDATED_US,
     ) -> None:
-        row = (*key, UNDATED_US, known_as or mint(PREFIX), made_us, now_us, deleted_us, body)
+        """An instance that history does not have, after those there are of its moment."""
+        row = (*key, observed_us, known_as or mint(PREFIX), made_us, now_us, deleted_us, body)
         list(
             self._run(
-                "INSERT INTO instance SELECT ?1, ?2, ?3, ?4, coalesce(max(n) + 1, 0), ?5, ?6, ?7, "
+                "INSERT INTO instance SELECT ?1, ?2, ?3, ?4, coalesce(max(n), 0) + 1, ?5, ?6, ?7, "
                 "CAST(?8 AS BIGINT), ?9 FROM instance WHERE urn = ?1 AND name = ?2 "
                 "AND dataset = ?3 AND observed_us = ?4",
                 row,
             )
         )
+
+    def _ended(self, urn: str, attribute: Attribute, now_us: int) -> None:
+        """A deletion that is told of; the same one again is nothing."""
+        key = (urn, attribute.name, attribute.dataset_id or "")
+        body, observed_us = encode_attribute(attribute), _moment(attribute)
+        told = self._run(
+            "SELECT 1 FROM instance WHERE urn = ? AND name = ? AND dataset = ? "
+            "AND observed_us = ? AND deleted_us IS NOT NULL AND body = ? LIMIT 1",
+            (*key, observed_us, body),
+        )
+        if next(told, None) is None:
+            self.record(key, None, now_us, now_us, now_us, body, observed_us)
 
     def _deleted(self, urn: str, stored: c.StoredAttribute, kind: str, now_us: int) -> None:
         value: Any = _NULL
@@ -361,7 +386,7 @@ class Instances:
         if stored.dataset_id is not None:
             doc["datasetId"] = stored.dataset_id
         key = (urn, stored.name, stored.dataset_id or "")
-        self._record(key, None, now_us, now_us, now_us, _encode(doc))
+        self.record(key, None, now_us, now_us, now_us, _encode(doc))
 
     def _scope_changes(
         self,
@@ -387,7 +412,7 @@ class Instances:
             self._keep(key, first, made_us)
         if not after:
             body = encode_attribute(Attribute(SCOPE, []))
-            self._record(key, None, now_us, now_us, now_us, body)
+            self.record(key, None, now_us, now_us, now_us, body)
             return
         new = Attribute(SCOPE, _scope(after), observed_at_us=observed_us)
         if observed_us is None:
@@ -468,8 +493,10 @@ class Instances:
 
     def _remove(self, key: Key, observed_us: int, n: int) -> None:
         where = "WHERE urn = ? AND name = ? AND dataset = ? AND observed_us = ? AND n = ?"
-        list(self._run(f"DELETE FROM instance {where}", (*key, observed_us, n)))
-        if observed_us != UNDATED_US:
+        gone = list(
+            self._run(f"DELETE FROM instance {where} RETURNING deleted_us", (*key, observed_us, n))
+        )
+        if observed_us != UNDATED_US and not any(deleted_us for (deleted_us,) in gone):
             self._compacted.drop(self._row(key), observed_us, observed_us + 1)
         self._entities.remembered.clear()
 
@@ -484,6 +511,7 @@ class Instances:
         dialect = self._connection.dialect
         moments = f"SELECT j.value FROM {dialect.numbers.format('?', 'j')}"
         where = f"WHERE urn = ? AND name = ? AND dataset = ? AND observed_us IN ({moments})"
+        where += " AND deleted_us IS NULL"
         list(self._run(f"DELETE FROM instance {where}", (*key, dialect.many(moments_us))))
 
 

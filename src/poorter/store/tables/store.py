@@ -121,6 +121,12 @@ class TableStore:
         future: asyncio.Future[c.Committed] = job.future
         return future
 
+    def keep_former(self, number: int) -> None:
+        """From now on keep so many former values of each attribute that has no moment of its own,
+        as instances of its evolution; 0: none, as at first. Each write then reads what it
+        overwrites."""
+        self._writer.former.number = number
+
     def on_commit(self, listener: Callable[[Sequence[c.Event]], None]) -> Callable[[], None]:
         """Call `listener` after each group; returns how to stop."""
         self._writer.listeners.append(listener)

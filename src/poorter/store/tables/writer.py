@@ -125,6 +125,7 @@ class Writer:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._near: deque[Job] = deque()  # small changes of the loop, for its next turn
         self._applier = Applier(connection, files, expiry, spots)
+        self.former = self._applier.former
         self.compacted = self._applier.compacted
         self.images = Images(connection, self._applier.rows, recent)
         (sequence,) = next(self._run("SELECT coalesce(max(sequence), 0) FROM event"))

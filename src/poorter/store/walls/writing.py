@@ -181,6 +181,8 @@ class Writing:
                 raise NotFound(f"{entity.urn} is not there: a person is registered first")
             return op
         kept, subject, own = found
+        if op.gone:
+            raise Invalid("of what is about a person no deletion is recorded")
         if entity.scopes or any(a.name == "scope" for a in entity.attributes):
             raise Invalid("what is about a person has no scope")
         return AddInstances(

@@ -69,6 +69,8 @@ def time_of(one: Instance, time: TemporalProperty) -> int | None:
     """A temporal property of an instance, None when it has none."""
     if time == "deletedAt":
         return one.deleted_at_us
+    if one.deleted_at_us is not None and time != "observedAt":
+        return None  # a deletion was neither entered nor changed
     if time == "createdAt":
         return one.attribute.created_at_us
     if time == "modifiedAt":

@@ -14,7 +14,9 @@ from poorter.standards.ngsild.context import Context
 from poorter.standards.ngsild.decode import (
     RESERVED,
     attribute_name,
+    is_null,
     parse_attribute,
+    parse_deletion,
     parse_expiry,
     parse_scopes,
     parse_types,
@@ -37,8 +39,9 @@ async def create(face: Face, request: Request) -> Answer:
         raise Invalid("a temporal evolution is a JSON object")
     urn = check_uri(doc.get("id"), "id")
     types, expires_us = parse_types(doc.get("type"), context), parse_expiry("it", doc)
-    entity = Entity(urn, types, *_content(doc, context), expires_at_us=expires_us)
-    committed = await face.commit(request, caller, permit, AddInstances(entity))
+    attributes, scopes, gone = _content(doc, context)
+    entity = Entity(urn, types, attributes, scopes, expires_at_us=expires_us)
+    committed = await face.commit(request, caller, permit, AddInstances(entity, gone=gone))
     if not committed.results[0]:
         return NO_CONTENT
     location = f"{BASE}/{quote(urn, safe=':')}".encode()
@@ -55,10 +58,10 @@ async def append(face: Face, request: Request, urn: str) -> Answer:
     if doc.get("id", urn) != urn:
         raise Invalid("the id in the body is not that in the path")
     types = parse_types(doc["type"], context) if "type" in doc else ()
-    attributes, scopes = _content(doc, context)
-    if not attributes and not types and not scopes:
+    attributes, scopes, gone = _content(doc, context)
+    if not attributes and not types and not scopes and not gone:
         raise Invalid("there are no attributes in this body")
-    op = AddInstances(Entity(urn, types, attributes, scopes), must_exist=True)
+    op = AddInstances(Entity(urn, types, attributes, scopes), must_exist=True, gone=gone)
     await face.commit(request, caller, permit, op)
     return NO_CONTENT
 
@@ -74,7 +77,8 @@ async def replace(face: Face, request: Request, urn: str, term: str, instance_id
         raise Invalid("a fragment of a temporal evolution is a JSON object")
     given = [key for key in doc if key not in RESERVED and context.expand(key) == name]
     if given:
-        instances = _instances(name, doc[given[0]], context)
+        parts = _parts(doc[given[0]])
+        instances = [parse_attribute(name, one, context) for one in parts]
     else:  # the instance alone, as brokers take it too
         body = {key: value for key, value in doc.items() if key != "@context"}
         instances = [parse_attribute(name, body, context)]
@@ -125,9 +129,11 @@ async def delete_instance(
 
 def _content(
     doc: dict[str, Any], context: Context
-) -> tuple[tuple[Attribute, ...], tuple[str, ...]]:
-    """(instances of all attributes, the scope in time among them; a scope without a time)."""
+) -> tuple[tuple[Attribute, ...], tuple[str, ...], tuple[Attribute, ...]]:
+    """(instances of all attributes, the scope in time among them; a scope without a time; those
+    that record a deletion)."""
     found: list[Attribute] = []
+    gone: list[Attribute] = []
     scopes: tuple[str, ...] = ()
     given = doc.get(SCOPE)
     if given is not None:
@@ -142,14 +148,16 @@ def _content(
     for term, value in doc.items():
         if term not in RESERVED:
             name = attribute_name(term, context)
-            found += _instances(name, value, context)
-    return tuple(found), scopes
+            parts = _parts(value)
+            gone += [parse_deletion(name, one) for one in parts if is_null(one)]
+            found += [parse_attribute(name, one, context) for one in parts if not is_null(one)]
+    return tuple(found), scopes, tuple(gone)
 
 
-def _instances(name: str, value: Any, context: Context) -> list[Attribute]:
+def _parts(value: Any) -> list[Any]:
     """Any number of instances of an attribute, in an array or one alone (4.5.7)."""
     whole = isinstance(value, list) and value and all(isinstance(one, dict) for one in value)
-    return [parse_attribute(name, one, context) for one in (value if whole else [value])]
+    return value if whole else [value]
 
 
 def _name(term: str, context: Context) -> str:
