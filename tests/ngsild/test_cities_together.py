@@ -408,6 +408,42 @@ def test_subscribers_hear_of_what_goes_and_by_time(together: dict[str, httpx.Cli
         _placed(b, 0)
 
 
+def test_what_it_was_is_told_of_changes_at_a_source(together: dict[str, httpx.Client]) -> None:
+    a, b = together["a"], together["b"]
+    with source() as receiver:
+        receiver.says("POST", "/told", 200)
+        join(a, b, names=["spots", "owner"])
+        sub = _subscribe(
+            a,
+            receiver.url,
+            notificationTrigger=["entityUpdated", "entityDeleted"],
+            notification={
+                "endpoint": {"uri": f"{receiver.url}{V1}/told"},
+                "showChanges": True,
+            },
+        )
+        [there] = _placed(b, 1)
+        assert there["notification"]["showChanges"] is True
+        url = f"{V1}/entities/{lot('5')['id']}"
+        body = lot("5", spots=prop(3), owner=prop("us"), price=prop(9))
+        b.post(f"{V1}/entities", json=body)
+        _told(receiver, 1)
+        b.patch(f"{url}/attrs", json={"spots": prop(4), "price": prop(8)})
+        assert _told(receiver, 2)[1]["data"] == [
+            lot("5", spots={**prop(4), "previousValue": 3}, owner=prop("us"))
+        ]
+        b.delete(f"{url}/attrs/spots")
+        gone = {**prop("urn:ngsi-ld:null"), "previousValue": 4}
+        assert _told(receiver, 3)[2]["data"] == [lot("5", spots=gone, owner=prop("us"))]
+        b.delete(url)
+        [last] = _told(receiver, 4)[3]["data"]
+        assert last.pop("deletedAt")
+        gone = {**prop("urn:ngsi-ld:null"), "previousValue": "us"}
+        assert last == lot("5", owner=gone), "no word of what it has not registered"
+        a.delete(f"{V1}/subscriptions/{sub}")
+        _placed(b, 0)
+
+
 def _road(key: str, **values: Any) -> dict[str, Any]:
     return {"id": f"urn:ngsi-ld:Road:{key}", "type": "Road", **values}
 

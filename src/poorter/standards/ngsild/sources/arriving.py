@@ -12,19 +12,20 @@ from typing import Any
 
 from msgspec import structs
 
-from poorter.city.entity import VALUE_KEY
+from poorter.city.entity import Attribute, Kind
 from poorter.city.errors import CityError, Denied, Invalid, NotFound, Unavailable
 from poorter.city.ids import check_uri
 from poorter.city.time import format_us, parse_us
-from poorter.gate.permit import Permit
+from poorter.gate.permit import Permit, TypeRule
 from poorter.standards.http.asgi import Answer, Receive, Request, Scope, Send, parse_json, send
 from poorter.standards.ngsild.context import Context
-from poorter.standards.ngsild.decode import NULL, RESERVED, parse_types
+from poorter.standards.ngsild.decode import parse_types
 from poorter.standards.ngsild.face import Face
 from poorter.standards.ngsild.linked import Links
 from poorter.standards.ngsild.problem import NoSuchMethod, problem_answer
-from poorter.standards.ngsild.represent import represent
+from poorter.standards.ngsild.represent import normalised, represent
 from poorter.standards.ngsild.sources.asking import Way
+from poorter.standards.ngsild.sources.changes import Key, changes_in
 from poorter.standards.ngsild.sources.hops import Hops
 from poorter.standards.ngsild.sources.model import Registration
 from poorter.standards.ngsild.sources.reading import completed
@@ -34,9 +35,15 @@ from poorter.standards.ngsild.sources.sharing import Share
 from poorter.standards.ngsild.sources.subscribing import Placed
 from poorter.standards.ngsild.subscriptions.engine import Said
 from poorter.standards.ngsild.subscriptions.matching import meant
-from poorter.standards.ngsild.subscriptions.message import shown, whole_data
+from poorter.standards.ngsild.subscriptions.message import (
+    add_previous,
+    lost_data,
+    shown,
+    whole_data,
+)
 from poorter.standards.ngsild.subscriptions.model import Subscription
 from poorter.standards.ngsild.tenants import Tenants
+from poorter.store.body import attribute_dict
 from poorter.store.contract import StoredEntity, visible
 
 log = logging.getLogger(__name__)
@@ -47,10 +54,12 @@ _OK = Answer(200)
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What a source says of one entity: as it is, attributes it lost, when it went."""
+    """What a source says of one entity: as it is, attributes it lost, what they were, when it
+    went."""
 
     received: Received
-    lost: frozenset[str] = frozenset()
+    lost: Mapping[str, Kind]
+    was: Mapping[Key, Attribute]
     gone_us: int | None = None
 
 
@@ -155,39 +164,31 @@ def _told(
     if giving is None or not isinstance(doc, dict):
         return None
     gone_us = parse_us(doc["deletedAt"]) if "deletedAt" in doc else None
-    lost = frozenset(
-        context.expand(term)
-        for term, value in doc.items()
-        if term not in RESERVED and term not in _TIMES and _is_null(value)
-    )
+    changes = changes_in(doc, context)
     if gone_us is not None:
         urn, types = check_uri(doc.get("id"), "id"), parse_types(doc.get("type"), context)
         received: Received | None = Received(urn, types, (), None, None, ())
     else:
-        left = {
-            term: value
-            for term, value in doc.items()
-            if term in RESERVED or context.expand(term) not in lost
-        }
-        received = read_entity(left, context, face.clock.now_us())
+        received = read_entity(changes.doc, context, face.clock.now_us())
     held = None if received is None else held_to(received, registration, giving, None)
     if held is None or (share.types and not set(share.types) & set(held.types)):
         return None
     if share.names:
         kept = tuple(one for one in held.instances if one.stored.name in share.names)
-        held, lost = replace(held, instances=kept), lost & share.names
-    return Told(held, lost, gone_us)
+        held = replace(held, instances=kept)
+    names, rule = registration.names_of(held.urn, held.types), giving.rule_of(held.types)
 
+    def may_tell(name: str) -> bool:
+        return (
+            rule is not None
+            and rule.covers(name)
+            and (not names or name in names)
+            and (not share.names or name in share.names)
+        )
 
-_TIMES = frozenset(("createdAt", "modifiedAt", "deletedAt"))
-
-
-def _is_null(value: Any) -> bool:
-    """NGSI-LD Null, as an attribute or as its value (4.5.0)."""
-    if not isinstance(value, dict):
-        return bool(value == NULL)
-    found = value.get(VALUE_KEY.get(str(value.get("type")), "value"))
-    return found in (NULL, [NULL], {"@none": NULL})
+    lost = {name: kind for name, kind in changes.lost.items() if may_tell(name)}
+    was = {key: one for key, one in changes.was.items() if may_tell(key[0])}
+    return Told(held, lost, was, gone_us)
 
 
 def _data(
@@ -216,14 +217,35 @@ def _data(
             bare = structs.replace(seen, attributes=())
             form = replace(sub.form, join=None)
             doc = represent(bare, form, form.pick, form.omit)
-            docs.append({**doc, "deletedAt": format_us(one.gone_us)})
+            told_of = _lost(sub, one, rule) if sub.show_changes else {}
+            docs.append({**doc, "deletedAt": format_us(one.gone_us), **told_of})
             continue
         if checked and not face.subscriptions.meets(sub, seen, permit):
             leaving.pop()
             continue
         doc, *more = whole_data(sub, (seen,), links)
-        for name in sorted(one.lost):
-            if rule.covers(name) and shown(sub, name):
-                doc.setdefault(sub.form.context.compact(name), NULL)
+        for term, value in _lost(sub, one, rule).items():
+            doc.setdefault(term, value)
+        if sub.show_changes:
+            for key, old in one.was.items():
+                if rule.covers(key[0]) and key[0] not in one.lost:
+                    add_previous(doc, key, _normalised(old, sub), sub.form.context)
         docs += [doc, *more]
     return (docs, tuple(leaving)) if docs else None
+
+
+def _lost(sub: Subscription, one: Told, rule: TypeRule) -> dict[str, Any]:
+    """Attributes that went, in the subscriber's words."""
+    found: dict[str, Any] = {}
+    for name in sorted(one.lost):
+        if rule.covers(name) and shown(sub, name):
+            was = {key[1]: old for key, old in one.was.items() if key[0] == name}
+            dataset = None if None in was or not was else min(filter(None, was))
+            old = was.get(dataset)
+            before = None if old is None else _normalised(old, sub)
+            found[sub.form.context.compact(name)] = lost_data(sub, one.lost[name], dataset, before)
+    return found
+
+
+def _normalised(old: Attribute, sub: Subscription) -> dict[str, Any]:
+    return normalised(attribute_dict(old), sub.form.context)

@@ -42,6 +42,8 @@ def reduced(
         "endpoint": {"uri": endpoint, "accept": "application/json"},
         "sysAttrs": True,  # which of two instances is newer is told by it (4.5.5)
     }
+    if sub.show_changes:
+        notified["showChanges"] = True
     shown = _shown(sub, share) if filtered else share.names
     if shown:
         notified["attributes"] = _said(shown, spoken)

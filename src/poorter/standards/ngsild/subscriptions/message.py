@@ -3,15 +3,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import msgspec
 
-from poorter.city.entity import VALUE_KEY
+from poorter.city.entity import VALUE_KEY, Kind
 from poorter.city.ids import mint
 from poorter.city.time import format_us
-from poorter.standards.ngsild.context import CORE_URL, is_core
+from poorter.standards.ngsild.context import CORE_URL, Context, is_core
 from poorter.standards.ngsild.decode import NULL
 from poorter.standards.ngsild.encode import feature
 from poorter.standards.ngsild.form import Form
@@ -45,7 +46,8 @@ def entity_data(sub: Subscription, facts: Facts, at_us: int, links: Links) -> li
     if sub.show_changes:
         for key in facts.updated:
             if shown(sub, key[0]):
-                _add_previous(doc, key, facts, form)
+                was = normalised(_decode(facts.old[key].body), form.context)
+                add_previous(doc, key, was, form.context)
     more = links.flat((facts.after,), form) if form.join == "flat" else []
     return [doc, *more]
 
@@ -162,7 +164,7 @@ def _deleted(attribute: StoredAttribute, sub: Subscription, at_us: int) -> dict[
         doc["modifiedAt"] = format_us(attribute.modified_at_us)
         doc["deletedAt"] = format_us(at_us)
     if sub.show_changes:
-        doc[_previous(key)] = was[key]
+        doc[previous(key)] = was[key]
     return doc
 
 
@@ -172,17 +174,32 @@ def _null(kind: str) -> Any:
     return [NULL] if kind in ("ListProperty", "ListRelationship") else NULL
 
 
-def _previous(key: str) -> str:
+def previous(key: str) -> str:
+    """The member that says what `key` was before."""
     return "previous" + key[0].upper() + key[1:]
 
 
-def _add_previous(doc: dict[str, Any], key: Key, facts: Facts, form: Form) -> None:
-    """previousValue and its like beside the new one (5.2.5)."""
+def lost_data(
+    sub: Subscription, kind: Kind, dataset: str | None, was: Mapping[str, Any] | None
+) -> Any:
+    """An attribute that is gone at a source: NGSI-LD Null, and with showChanges what it was."""
+    if sub.form.simplified:
+        return NULL
+    key = VALUE_KEY[kind]
+    doc: dict[str, Any] = {"type": kind, key: _null(kind)}
+    if dataset is not None:
+        doc["datasetId"] = dataset
+    if sub.show_changes and was is not None and key in was:
+        doc[previous(key)] = was[key]
+    return doc
+
+
+def add_previous(doc: dict[str, Any], key: Key, was: Mapping[str, Any], context: Context) -> None:
+    """previousValue and its like beside the new one (5.2.5). `was`: in normalised form."""
     name, dataset = key
-    found = doc.get(form.context.compact(name))
+    found = doc.get(context.compact(name))
     instances = found if isinstance(found, list) else [found]
-    was = normalised(_decode(facts.old[key].body), form.context)
     value_key = VALUE_KEY[was["type"]]
     for instance in instances:
         if isinstance(instance, dict) and instance.get("datasetId") == dataset:
-            instance[_previous(value_key)] = was[value_key]
+            instance[previous(value_key)] = was[value_key]
