@@ -76,14 +76,7 @@ def make_app(running: Running, traces: Traces | None = None) -> ASGIApp:
         running.clock,
         config.server_certificate_proxies,
     )
-    contexts = Contexts(
-        running.store,
-        running.gate,
-        running.outgoing,
-        config.paths_contexts,
-        running.clock,
-        config.network_context_unavailable,
-    )
+    contexts = _contexts(running)
     face = Face(
         running.store,
         running.gate,
@@ -243,6 +236,18 @@ def federate(
         running.pepper,
         running.config.federation_strict,
         running.config.federation_split_entities,
+    )
+
+
+def _contexts(running: Running) -> Contexts:
+    config = running.config
+    return Contexts(
+        running.store,
+        running.gate,
+        running.outgoing,
+        config.paths_contexts,
+        running.clock,
+        config.network_context_unavailable,
     )
 
 
