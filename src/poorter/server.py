@@ -377,6 +377,7 @@ def connect(running: Running) -> Connections:
         running.gate,
         running.outgoing,
         running.clock,
+        running.recorder,
     )
     connections.register(devices(running))
     return connections

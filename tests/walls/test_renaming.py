@@ -236,7 +236,8 @@ def test_a_repeated_creation_finds_its_row(tmp_path: Path) -> None:
 
             permit = c.running.gate.permit("app:home-care", "home-care", "write")
             entity = Entity("urn:ngsi-ld:Client:x", ("Client",), (Attribute("resident", LOTTE),))
-            made = Change((Create(entity),), "the-key")
+            lines, _ = c.running.recorder.writing(permit, (Create(entity),))
+            made = Change((Create(entity), *lines), "the-key")
             first = (await c.running.store.commit_async(permit, made)).minted[entity.urn]
             await change(c)
             permit = c.running.gate.permit("app:home-care", "home-care", "write")

@@ -70,6 +70,14 @@ class Conflict(CityError):  # noqa: N818
     title_nl = "De toestand is veranderd"
 
 
+class KeyReused(CityError):  # noqa: N818
+    """An Idempotency-Key that was used for something else: nothing was done."""
+
+    status = 409
+    title = "The Idempotency-Key was used before"
+    title_nl = "De Idempotency-Key is al gebruikt"
+
+
 class Unsupported(CityError):  # noqa: N818
     """A feature of the standard that this city does not offer."""
 

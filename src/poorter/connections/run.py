@@ -23,6 +23,7 @@ from poorter.gate.permit import Action, Permit
 from poorter.load.sameness import newer_part
 from poorter.standards.http.outgoing import Outgoing
 from poorter.store.contract import Store
+from poorter.store.recording import Recorder
 
 if TYPE_CHECKING:
     from poorter.connections.devices import Devices
@@ -54,7 +55,9 @@ class Connections:
         gate: Gate,
         outgoing: Outgoing,
         clock: Clock,
+        recorder: Recorder,
     ) -> None:
+        self._recorder = recorder
         self._connections = tuple(connections)
         self._folder = folder
         self._city_id = city_id
@@ -104,7 +107,9 @@ class Connections:
 
         map_ = connection.map
         kind = map_.readings.type if map_.readings else ""
-        writing = Writing(self._store, permits, self._clock, counts, kind, lambda: self._ended)
+        writing = Writing(
+            self._store, permits, self._clock, counts, kind, lambda: self._ended, self._recorder
+        )
         if connection.mqtt is not None:
             from poorter.connections.devices import Devices  # a city without devices needs no MQTT
 

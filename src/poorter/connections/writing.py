@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from msgspec import structs
+
 from poorter.city.clock import Clock
 from poorter.city.entity import Entity
 from poorter.city.errors import CityError, TooMany, Unavailable
@@ -18,10 +20,12 @@ from poorter.store.contract import (
     Committed,
     Observe,
     ObserveResult,
+    Op,
     Put,
     Reading,
     Store,
 )
+from poorter.store.recording import Recorder
 
 #: how long a writer waits before it tries again while the store can't be written
 AGAIN_S = (0.05, 0.2, 1.0, 5.0)
@@ -50,8 +54,10 @@ class Writing:
         counts: Counts,
         kind: str,
         ended: Callable[[], bool],
+        recorder: Recorder,
     ) -> None:
         self._store = store
+        self._recorder = recorder
         self._permits = permits
         self._clock = clock
         self._counts = counts
@@ -89,11 +95,18 @@ class Writing:
         tries = 0
         while not self._ended():
             try:
-                return self._store.commit(self._permits("write"), Change(ops)).result()
+                return self._write(self._permits("write"), ops)
             except (Unavailable, TooMany):
                 time.sleep(AGAIN_S[min(tries, len(AGAIN_S) - 1)])
                 tries += 1
         return None
+
+    def _write(self, permit: Permit, ops: tuple[Op, ...]) -> Committed:
+        """With the lines of whoever it is about, in the same transaction."""
+        lines, trace = self._recorder.writing(permit, ops)
+        done = self._store.commit(permit, Change((*ops, *lines))).result()
+        self._recorder.ended(permit, trace, ok=True)
+        return structs.replace(done, results=done.results[: len(ops)])
 
     def _refused(self, parcel: Parcel, wrong: CityError) -> None:
         example = Refused(self._clock.now_us(), parcel.device, self._kind, wrong.detail)

@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import hmac
 import os
+import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -63,6 +65,7 @@ class LineKeys:
         self._known: dict[tuple[str, str], tuple[str, bytes]] = {}
         self._months: dict[int, AESGCM] = {}
         self._pool = b""
+        self._lock = threading.Lock()  # connections record from threads of their own
 
     def name(self, wall: str, subject: str) -> tuple[str, bytes]:
         """(id in the line, name in the store) of a data subject of a wall.
@@ -81,6 +84,13 @@ class LineKeys:
                 self._known.clear()
             self._known[wall, subject] = found
         return found
+
+    def as_seen_by(self, purpose: str, subject_id: str) -> str:
+        """What an app of one purpose is told instead of a data subject id: the same in all lines
+        about a person, and another for each purpose, which the id itself is not."""
+        label = f"data subject\0{purpose}\0{subject_id}".encode()
+        digest = hmac.digest(kept_secret(self._folder, "line-subjects"), label, "sha256")
+        return base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
     def seal(
         self, writer: LineWriter, subjects: Sequence[tuple[str, bytes]], at_us: int
@@ -112,9 +122,10 @@ class LineKeys:
     def random(self, number: int) -> bytes:
         """Random bytes, each given out once. Fetched from the kernel in large pieces: each asking
         hands the interpreter to another thread, and waiting for it again costs most."""
-        if len(self._pool) < number:
-            self._pool = os.urandom(max(_POOL_BYTES, number))
-        taken, self._pool = self._pool[:number], self._pool[number:]
+        with self._lock:
+            if len(self._pool) < number:
+                self._pool = os.urandom(max(_POOL_BYTES, number))
+            taken, self._pool = self._pool[:number], self._pool[number:]
         return taken
 
     def open(self, kept: KeptLine) -> tuple[bytes, bytes]:

@@ -279,10 +279,12 @@ Op = (
 
 
 class Change(msgspec.Struct, frozen=True):
-    """All of `ops`, in order, or none. A replayed `idempotency_key` repeats the first result."""
+    """All of `ops`, in order, or none. A replayed `idempotency_key` repeats the first result; with
+    other `inputs` (a digest of what was asked) than the first time it is a KeyReused."""
 
     ops: tuple[Op, ...]
     idempotency_key: str | None = None
+    inputs: bytes = b""
 
 
 class Committed(msgspec.Struct, frozen=True):

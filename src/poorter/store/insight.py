@@ -11,7 +11,7 @@ import asyncio
 import base64
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,7 @@ from poorter.ledger.sequencer import Sequencer
 from poorter.ledger.tree import inclusion_proof
 from poorter.store.contract import AppendLeaf, Change, Store, StoredLine
 
+SUBJECT = "dpl.core.data_subject_id"
 HEADS_FOLDER = "heads"
 HEADS = "heads"
 MAPS_KEPT = 40
@@ -122,15 +123,25 @@ class Insight:
         """How many lines there are about a person of a wall, those not shown yet too."""
         return self._store.line_count(self._permit(), self._keys.name(wall, subject)[1])
 
-    def of_trace(self, trace: bytes, limit: int = 1000) -> list[tuple[SeenLine, Leaf]]:
-        """The lines of one trace with their public leaves: for whoever called it."""
+    def of_trace(
+        self, trace: bytes, processor: str, purpose: str, limit: int = 1000
+    ) -> list[SeenLine]:
+        """The lines of one trace that a processor made for a purpose, for itself: under names of
+        persons that are that purpose's only, or two purposes could lay their lines side by side.
+        """
         found = []
         for index in self._store.traced(self._permit(), trace, limit):
             try:
                 line = self._store.line_at(self._permit(), index)
             except NotFound:
                 continue
-            found.append((self._seen("", line), decode_leaf(line.leaf)))
+            seen = self._seen("", line)
+            if seen.doc is None or seen.purpose[0] != purpose:
+                continue
+            if seen.resource("service.name") == processor:
+                attributes = dict(seen.doc["attributes"])
+                attributes[SUBJECT] = self._keys.as_seen_by(purpose, attributes[SUBJECT])
+                found.append(replace(seen, doc={**seen.doc, "attributes": attributes}))
         return found
 
     def _seen(self, wall: str, line: StoredLine) -> SeenLine:

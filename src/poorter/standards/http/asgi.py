@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass
 from typing import Any
@@ -35,7 +36,7 @@ class Answer:
 class Request:
     """One request. Of a header that is sent twice the first counts."""
 
-    __slots__ = ("_headers", "_receive", "method", "path", "processor", "scope")
+    __slots__ = ("_headers", "_receive", "_taken", "method", "path", "processor", "scope")
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.scope = scope
@@ -44,6 +45,7 @@ class Request:
         self.path: str = scope["path"]
         self._headers: dict[bytes, bytes] = dict(reversed(scope["headers"]))
         self.processor = ""  # who asks, once that is known
+        self._taken = b""
 
     def header(self, name: bytes) -> str | None:
         """The header's value, None when it is not there. `name` in lower case."""
@@ -80,8 +82,17 @@ class Request:
             found[name] = value
         return found
 
+    def inputs(self) -> bytes:
+        """SHA-256 of what is asked besides method and path: the query, and the body once taken."""
+        query: bytes = self.scope["query_string"]
+        return hashlib.sha256(query + b"\0" + self._taken).digest()
+
     async def body(self, limit: int = BODY_BYTES_MAX) -> bytes:
         """All of the body. Raises TooLarge before more than `limit` bytes are kept."""
+        self._taken = taken = await self._whole(limit)
+        return taken
+
+    async def _whole(self, limit: int) -> bytes:
         length = self._headers.get(b"content-length")
         if length is not None and (not length.isdigit() or int(length) > limit):
             raise TooLarge(f"a body has at most {limit} bytes")

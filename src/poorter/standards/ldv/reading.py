@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from poorter.city.errors import CityError, Denied, Invalid, NotFound, Unauthenticated
-from poorter.identity.caller import PUBLIC
+from poorter.identity.caller import PUBLIC, Caller
 from poorter.standards.http.asgi import Answer, Receive, Request, Scope, Send, send
 from poorter.standards.http.asking import Asking
 from poorter.store.insight import Insight, SeenLine
@@ -101,7 +101,7 @@ class LogReading:
                 raise Unauthenticated("log in as a resident, or send the key of an app")
             lines = self._own(subjects, asked)
         else:
-            lines = self._traced(asked, caller.processor)
+            lines = self._traced(asked, caller)
         found: list[dict[str, Any]] = []
         following = None
         for index, doc in lines:
@@ -130,14 +130,13 @@ class LogReading:
             if line.index > asked.after and line.doc is not None and asked.meets(line.doc):
                 yield line.index, line.doc
 
-    def _traced(self, asked: Asked, processor: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
-        """The lines of a trace that the app's own processor made."""
+    def _traced(self, asked: Asked, caller: Caller) -> Iterator[tuple[int, Mapping[str, Any]]]:
+        """The lines of a trace that the app's own processor made for the purpose of its key."""
         if asked.trace is None:
             raise Denied
-        for line, _ in self._insight.of_trace(bytes.fromhex(asked.trace)):
-            if line.index <= asked.after or line.doc is None:
-                continue
-            if line.resource("service.name") == processor and asked.meets(line.doc):
+        trace = bytes.fromhex(asked.trace)
+        for line in self._insight.of_trace(trace, caller.processor, caller.purpose):
+            if line.index > asked.after and line.doc is not None and asked.meets(line.doc):
                 yield line.index, line.doc
 
 

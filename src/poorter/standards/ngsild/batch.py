@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from poorter.city.errors import CityError, Denied, Invalid, TooLarge
+from poorter.city.errors import CityError, Denied, Invalid, KeyReused, TooLarge
 from poorter.city.ids import check_uri
 from poorter.city.limits import BATCH_ENTITIES_MAX
 from poorter.gate.permit import Permit
@@ -49,14 +49,17 @@ async def merge(face: Face, request: Request) -> Answer:
     doc, context = await face.batch(request)
     done: list[str] = []
     faults: list[Fault] = []
-    for one in _listed(doc):
+    for number, one in enumerate(_listed(doc)):
         try:
             own = await _own_context(face, one, context)
             fragment = parse_fragment(one, own)
             urn = check_uri(one.get("id"), "id")
             ops = partial(merge_ops, fragment, context=own)
-            await update_entity(face, request, caller, permit, urn, ops)
+            part = f" {number}"
+            await update_entity(face, request, caller, permit, urn, ops, part=part)
             done.append(urn)
+        except KeyReused:
+            raise
         except CityError as wrong:
             faults.append((_id_of(one), wrong))
     return _answer(done, faults, NO_CONTENT)
@@ -145,13 +148,18 @@ async def _write(
         return [], []
     try:
         committed = await face.commit(request, caller, permit, *(op for _, op in ops))
+    except KeyReused:
+        raise
     except CityError as wrong:
         if len(ops) == 1:
             return [], [(ops[0][0], wrong)]
     else:
         urns = [committed.minted.get(urn, urn) for urn, _ in ops]
         return list(zip(urns, committed.results, strict=True)), []
-    futures = [face.store.commit_async(permit, c.Change((op,))) for _, op in ops]
+    futures = [
+        face.commit(request, caller, permit, op, part=f" {number}")
+        for number, (_, op) in enumerate(ops)
+    ]
     results = await asyncio.gather(*futures, return_exceptions=True)
     done: list[tuple[str, Any]] = []
     faults: list[Fault] = []

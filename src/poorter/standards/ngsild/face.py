@@ -124,25 +124,30 @@ class Face:
         """The same permit as it is now, after waiting for others. Raises Denied."""
         return self.gate.permit(permit.processor, permit.purpose, permit.action)
 
-    async def commit(self, request: Request, caller: Caller, permit: Permit, *ops: Op) -> Committed:
-        """Write, once per Idempotency-Key of a caller."""
+    async def commit(
+        self, request: Request, caller: Caller, permit: Permit, *ops: Op, part: str = ""
+    ) -> Committed:
+        """Write, once per Idempotency-Key of a caller; `part` names one of several writes of a
+        request. Raises KeyReused for a key that came with something else."""
         if self.clock.now_us() >= permit.valid_until_us:  # the body was slow, or the city busy
             permit = self.renewed(permit)
-        key = None
+        key, inputs = None, b""
         if request.raw(b"idempotency-key") is not None:
             key = request.header(b"idempotency-key") or ""
             if not 1 <= len(key) <= 128:
                 raise Invalid("an Idempotency-Key has 1 to 128 characters")
-            key = f"{caller.credential} {request.method} {request.path} {key}"
+            key = f"{caller.credential} {request.method} {request.path}{part} {key}"
+            inputs = request.inputs()
         if not permit.personal:
-            committed = await self.store.commit_async(permit, Change(ops, key))
+            committed = await self.store.commit_async(permit, Change(ops, key, inputs))
             self._uses.count(permit)
             return committed
         trace = trace_from(request.header(b"traceparent"))
         lines, made = self.recorder.writing(permit, ops, trace, caller.credential)
-        committed = await self.store.commit_async(permit, Change((*ops, *lines), key))
+        change = Change((*ops, *lines), key, inputs)
+        committed = await self.store.commit_async(permit, change)
         if made is not None:
-            request.scope[RECORDED] = (permit, made)
+            request.scope.setdefault(RECORDED, []).append((permit, made))
         return msgspec.structs.replace(committed, results=committed.results[: len(ops)])
 
     @property
@@ -174,13 +179,12 @@ class Face:
         actor = self._asking.known(request).credential
         made = await self.recorder.before_leaving(permit, entities, trace, actor)
         if made is not None:
-            request.scope[RECORDED] = (permit, made)
+            request.scope.setdefault(RECORDED, []).append((permit, made))
 
     def answered(self, request: Request, status: int) -> None:
         """Note how it ended, once the answer has left."""
-        recorded = request.scope.get(RECORDED)
-        if recorded is not None:
-            self.recorder.ended(*recorded, ok=status < 400)
+        for permit, trace in request.scope.get(RECORDED, ()):
+            self.recorder.ended(permit, trace, ok=status < 400)
 
     # -- the form of requests and answers ------------------------------------------------------
 

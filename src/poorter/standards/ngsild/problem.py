@@ -10,6 +10,7 @@ from poorter.city.errors import (
     Conflict,
     Denied,
     Invalid,
+    KeyReused,
     NotFound,
     TooLarge,
     TooMany,
@@ -115,6 +116,7 @@ _TYPES: tuple[tuple[type[CityError], str], ...] = (
     (NoSuchTenant, "NonexistentTenant"),
     (NotFound, "ResourceNotFound"),
     (Clash, "Conflict"),
+    (KeyReused, "Conflict"),
     (Conflict, "AlreadyExists"),
     (Unsupported, "OperationNotSupported"),
 )

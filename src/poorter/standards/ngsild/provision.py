@@ -96,6 +96,7 @@ async def update(
     permit: Permit,
     urn: str,
     ops: Callable[[Entity], list[c.Op]],
+    part: str = "",
 ) -> tuple[Entity, list[Any]]:
     """Commit what `ops` makes of the entity as it is; again with what it has become when somebody
     else wrote in between. (The entity it was worked out for, the results.)"""
@@ -103,7 +104,7 @@ async def update(
     for attempt in range(TRIES):
         present = face.store.decode(face.store.entity(reading, urn))
         try:
-            committed = await face.commit(request, caller, permit, *ops(present))
+            committed = await face.commit(request, caller, permit, *ops(present), part=part)
         except Conflict:
             if attempt == TRIES - 1:
                 raise

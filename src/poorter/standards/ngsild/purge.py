@@ -30,6 +30,7 @@ async def purge(face: Face, request: Request) -> Answer:
     if asked.condition is not None and links_in(asked.condition):
         raise Invalid("q: a purge does not go on in linked entities (5.6.21.4)")
     reading = for_update(permit)
+    number = 0
     while True:
         page = face.store.query(reading, asked)
         ops: list[c.Op] = []
@@ -41,8 +42,9 @@ async def purge(face: Face, request: Request) -> Answer:
             gone = names & set(drop) if drop else names - set(keep)
             ops += [c.DeleteAttribute(entity.urn, n, every_instance=True) for n in sorted(gone)]
         if ops:
+            number += 1
             try:
-                await face.commit(request, caller, permit, *ops)
+                await face.commit(request, caller, permit, *ops, part=f" {number}")
             except NotFound:
                 continue  # somebody else took one away in between: look again at this page
         if page.after is None:

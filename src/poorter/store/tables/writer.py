@@ -21,7 +21,7 @@ from typing import Any
 import msgspec
 
 from poorter.city.clock import CommittedClock
-from poorter.city.errors import CityError, Denied, Invalid, Unavailable
+from poorter.city.errors import CityError, Denied, Invalid, KeyReused, Unavailable
 from poorter.city.limits import COMMIT_CHANGES_MAX, IDEMPOTENCY_HOURS, WRITE_QUEUE_MAX
 from poorter.city.time import HOUR_US
 from poorter.gate.permit import Permit
@@ -302,7 +302,7 @@ class Writer:
         change, now_us = job.change, group.now_us
         outbox = self._applier.outbox.pending
         if change.idempotency_key is not None:
-            known = self._replay(change.idempotency_key)
+            known = self._replay(change.idempotency_key, change.inputs)
             if known is not None:
                 return known
         told = self._spots.mark()
@@ -313,7 +313,7 @@ class Writer:
             results = tuple([self._applier.apply(op, job.permit, now_us) for op in change.ops])
             sequence = self.sequence + len(outbox)
             if change.idempotency_key is not None:
-                self._remember(change.idempotency_key, results, sequence, now_us)
+                self._remember(change, results, sequence, now_us)
             if apart:
                 self._applier.flush()
         except self._refusals as wrong:
@@ -351,16 +351,21 @@ class Writer:
                     changed = Changed(self.sequence, group.now_us, urn, images[urn], after)
                     group.changed.append(changed)
 
-    def _replay(self, key: str) -> Committed | None:
+    def _replay(self, key: str, inputs: bytes) -> Answer | None:
         row = next(self._run("SELECT answer FROM replay WHERE key = ?", (key,)), None)
         if row is None:
             return None
-        results, sequence, at_us = msgspec.msgpack.decode(row[0])
+        results, sequence, at_us, *asked = msgspec.msgpack.decode(row[0])
+        if asked and asked[0] != inputs:  # an answer of an earlier release does not say
+            return KeyReused("this Idempotency-Key was used with other inputs")
         return Committed(tuple(map(_from_list, results)), sequence, at_us, replayed=True)
 
-    def _remember(self, key: str, results: tuple[Any, ...], sequence: int, now_us: int) -> None:
-        answer = msgspec.msgpack.encode((results, sequence, now_us))
-        list(self._run("INSERT INTO replay VALUES (?, ?, ?)", (key, now_us, answer)))
+    def _remember(
+        self, change: Change, results: tuple[Any, ...], sequence: int, now_us: int
+    ) -> None:
+        answer = msgspec.msgpack.encode((results, sequence, now_us, change.inputs))
+        row = (change.idempotency_key, now_us, answer)
+        list(self._run("INSERT INTO replay VALUES (?, ?, ?)", row))
         oldest_us = now_us - IDEMPOTENCY_HOURS * HOUR_US
         list(
             self._run(

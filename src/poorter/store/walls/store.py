@@ -360,6 +360,6 @@ def _shown(
     """Results as the ops that were asked for have them, with the ids that were given."""
     results = tuple(
         (result, True) if isinstance(asked, c.Put) and isinstance(op, c.Create) else result
-        for asked, op, result in zip(change.ops, ops, done.results, strict=True)
+        for asked, op, result in zip(change.ops, ops, done.results, strict=not done.replayed)
     )
     return structs.replace(done, results=results, minted=writing.minted)
