@@ -232,6 +232,9 @@ _FROZEN: frozenset[Handler] = frozenset(
         discovery.one_type,
         discovery.attributes,
         discovery.one_attribute,
+        evolution.retrieve,
+        evolution.query,
+        evolution.query_by_post,
     ]
 )
 #: handlers that answer with entities
@@ -331,7 +334,7 @@ async def _in_its_place(
             return await _MAPPED[handler](face, request, *variables)
         return await _handled(face, request, handler, variables)
     if handler not in _FROZEN:
-        raise Unsupported("a snapshot holds entities as they were: they are read, and no more")
+        raise Unsupported("a snapshot holds what was there: it is read, and no more")
     answer = await handler(snapshots.within(face, request, frozen), request, *variables)
     named = (snapshots.HEADER, frozen.encode("latin-1"))
     return replace(answer, headers=(*answer.headers, named))

@@ -103,10 +103,17 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "Ids": {"type": "array", "items": _URI, "minItems": 1, "maxItems": 1000},
     "Snapshot": {
         "type": "object",
-        "required": ["type", "snapshotQueries"],
+        "required": ["type"],
+        "anyOf": [{"required": ["snapshotQueries"]}, {"required": ["snapshotTemporalQueries"]}],
         "properties": {
             "type": {"const": "Snapshot"},
             "snapshotQueries": {
+                "type": "array",
+                "items": {"$ref": "#/components/schemas/Query"},
+                "minItems": 1,
+                "maxItems": 20,
+            },
+            "snapshotTemporalQueries": {
                 "type": "array",
                 "items": {"$ref": "#/components/schemas/Query"},
                 "minItems": 1,

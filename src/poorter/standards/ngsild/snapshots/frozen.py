@@ -1,36 +1,45 @@
 # SPDX-License-Identifier: EUPL-1.2
-"""Entities as they once were, read as those of a store are: under the permit of the moment, so what
-was frozen goes with the grant that let it out. Nothing is written."""
+"""Entities and evolutions as they once were, read as those of a store are: under the permit of the
+moment, so what was frozen goes with the grant that let it out. Nothing is written."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 from poorter.city.entity import Entity
 from poorter.city.errors import NotFound, Unsupported
-from poorter.city.query import Query
+from poorter.city.query import EvolutionQuery, Query
 from poorter.gate.permit import Permit
+from poorter.standards.ngsild.sources.evolutions import chosen
 from poorter.standards.ngsild.sources.overlay import meant
 from poorter.standards.ngsild.subscriptions.matching import meets
 from poorter.store.contract import Facet, Page, Store, StoredEntity, visible
+from poorter.store.evolving import Evolution
 from poorter.store.transient import current
 
 
 class Frozen:
-    """The entities of one snapshot. What has expired since is not there here either."""
+    """What one snapshot holds. What has expired since is not there here either."""
 
-    def __init__(self, store: Store, entities: Mapping[str, StoredEntity]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        entities: Mapping[str, StoredEntity],
+        evolutions: Mapping[str, Evolution],
+    ) -> None:
         self._store = store
         self._entities = entities
+        self._evolutions = evolutions
         self._ids = sorted(entities)
         self.clock = store.clock
         self.decode = store.decode
 
     def __getattr__(self, name: str) -> Any:
-        raise Unsupported("a snapshot holds entities as they were: they are read, and no more")
+        raise Unsupported("a snapshot holds what was there: it is read, and no more")
 
     def entity(self, permit: Permit, urn: str) -> StoredEntity:
         """One entity. Raises NotFound."""
@@ -71,6 +80,31 @@ class Frozen:
         bare = set(numbers) - {facet.type for facet in facets}
         return facets + [Facet(name, "", "", 0, numbers[name]) for name in sorted(bare)]
 
+    def evolution(self, permit: Permit, query: EvolutionQuery) -> Evolution:
+        """The evolution of one entity. Raises NotFound."""
+        now_us = self.clock.now_us()
+        permit.check("read", now_us)
+        kept = self._evolutions.get(query.urn)
+        rule = None if kept is None else permit.rule_of(kept.types)
+        if kept is None or rule is None or _over(kept, now_us):
+            raise NotFound(f"{query.urn} is not there")
+        return chosen(kept, rule, query, now_us)
+
+    def evolving(self, permit: Permit, query: Query) -> tuple[str, ...]:
+        """A page of ids of what has an evolution here."""
+        now_us = self.clock.now_us()
+        permit.check("read", now_us)
+        bare = replace(query, attributes=())
+        ids = (
+            urn
+            for urn, kept in sorted(self._evolutions.items())
+            if (query.after is None or urn > query.after)
+            and permit.rule_of(kept.types) is not None
+            and not _over(kept, now_us)
+            and meant(bare, Entity(urn, kept.types, ()))
+        )
+        return tuple(islice(ids, query.limit))
+
     def _seen(self, permit: Permit, urn: str) -> StoredEntity | None:
         kept = self._entities.get(urn)
         left = None if kept is None else current(kept, self.clock.now_us())
@@ -92,3 +126,7 @@ class Frozen:
             entity = self.decode(seen)
             if meant(bare, entity) and meets(bare, entity, linked):
                 yield seen
+
+
+def _over(kept: Evolution, now_us: int) -> bool:
+    return kept.expires_at_us is not None and kept.expires_at_us <= now_us

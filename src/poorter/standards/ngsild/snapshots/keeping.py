@@ -18,9 +18,11 @@ from poorter.identity.caller import Caller
 from poorter.standards.ngsild.sources.maps import lifetime_us
 from poorter.standards.ngsild.subscriptions.model import Endpoint, parse_endpoint
 from poorter.store.contract import StoredEntity
+from poorter.store.evolving import Evolution
 
 SNAPSHOTS_MAX = 20  # of one (processor, purpose)
 ENTITIES_MAX = 10_000  # in one
+INSTANCES_MAX = 100_000  # of evolutions in one; ten of them count as an entity
 KEPT_MAX = 20_000  # in those of one (processor, purpose)
 KEPT_ALL_MAX = 60_000
 QUERIES_MAX = 20
@@ -29,7 +31,9 @@ LIFETIME_US_MAX = 24 * HOUR_US
 PRIORITY = 5
 #: what a client says of a snapshot once it is there
 CHANGEABLE = frozenset(("snapshotPriority", "snapshotLifetime", "endpoint", "receiverInfo"))
-MEMBERS = CHANGEABLE | frozenset(("id", "type", "snapshotQueries", "snapshotTemporalQueries"))
+#: what it is made of
+QUERIES = ("snapshotQueries", "snapshotTemporalQueries")
+MEMBERS = CHANGEABLE | frozenset(("id", "type", *QUERIES))
 READ_ONLY = frozenset(
     ("createdAt", "modifiedAt", "lastUsedAt", "expiresAt", "snapshotStatus")
 ) | frozenset(("snapshotQueriesDetails", "snapshotTemporalQueriesDetails"))
@@ -48,7 +52,9 @@ class Snapshot:
     used_us: int = 0
     status: str = "preparing"
     details: list[dict[str, Any]] = field(default_factory=list)
+    temporal_details: list[dict[str, Any]] = field(default_factory=list)
     entities: Mapping[str, StoredEntity] = field(default_factory=dict)
+    evolutions: Mapping[str, Evolution] = field(default_factory=dict)
     task: asyncio.Task[None] | None = None
 
     @property
@@ -60,6 +66,11 @@ class Snapshot:
     def endpoint(self) -> Endpoint | None:
         """Who is told how it goes."""
         return endpoint_of(self.doc)
+
+    @property
+    def weight(self) -> int:
+        """How much it holds, in entities."""
+        return _weight(self.entities, self.evolutions)
 
     def shown(self) -> dict[str, Any]:
         """As 5.2.41 has it."""
@@ -75,14 +86,19 @@ class Snapshot:
             **{name: value for name, value in self.doc.items() if name not in ("id", "type")},
             "snapshotPriority": self.priority,
             "snapshotStatus": self.status,
-            "snapshotQueriesDetails": self.details,
+            **({"snapshotQueriesDetails": self.details} if self.details else {}),
+            **(
+                {"snapshotTemporalQueriesDetails": self.temporal_details}
+                if self.temporal_details
+                else {}
+            ),
             **{name: format_us(at_us) for name, at_us in times.items()},
         }
 
     def as_entity(self) -> Entity:
         """Its members as attributes, for a q about them."""
         told = self.shown()
-        members = {n: v for n, v in told.items() if n not in ("id", "type", "snapshotQueries")}
+        members = {n: v for n, v in told.items() if n not in ("id", "type", *QUERIES)}
         attributes = tuple(Attribute(name, value) for name, value in members.items())
         return Entity(self.id, ("Snapshot",), attributes)
 
@@ -124,7 +140,12 @@ def _lifetime(doc: Mapping[str, Any]) -> int:
 
 
 def _kept(snapshots: Iterable[Snapshot]) -> int:
-    return sum(len(one.entities) for one in snapshots)
+    return sum(one.weight for one in snapshots)
+
+
+def _weight(entities: Mapping[str, StoredEntity], evolutions: Mapping[str, Evolution]) -> int:
+    instances = sum(len(one.instances) for one in evolutions.values())
+    return len(entities) + max(len(evolutions), instances // 10)
 
 
 class Snapshots:
@@ -171,15 +192,21 @@ class Snapshots:
         if "snapshotLifetime" in told:
             snapshot.expires_us = snapshot.created_us + _lifetime(snapshot.doc)
 
-    def fill(self, snapshot: Snapshot, entities: Mapping[str, StoredEntity]) -> None:
+    def fill(
+        self,
+        snapshot: Snapshot,
+        entities: Mapping[str, StoredEntity],
+        evolutions: Mapping[str, Evolution],
+    ) -> None:
         """What it holds from now on. Where that is too much, others of the same owner go, of no
         higher priority. Raises TooLarge when there is no room for it."""
         self._sweep()
-        while _kept(self._of(snapshot.owner)) + len(entities) > KEPT_MAX:
+        weight = _weight(entities, evolutions)
+        while _kept(self._of(snapshot.owner)) + weight > KEPT_MAX:
             self._forget_least(snapshot.owner, snapshot.priority, snapshot)
-        if _kept(self._all.values()) + len(entities) > KEPT_ALL_MAX:
+        if _kept(self._all.values()) + weight > KEPT_ALL_MAX:
             raise TooLarge("there is no room for another snapshot now")
-        snapshot.entities = entities
+        snapshot.entities, snapshot.evolutions = entities, evolutions
 
     def used(self, snapshot: Snapshot) -> None:
         """It was read."""

@@ -213,6 +213,28 @@ def merged(
     )
 
 
+def chosen(kept: Evolution, rule: TypeRule, query: EvolutionQuery, now_us: int) -> Evolution:
+    """What a question means of an evolution that is at hand whole, as the store would answer it."""
+    newest = query.last is not None
+    time: TemporalProperty | None = query.time or ("observedAt" if newest else None)
+    since_us = -_FAR_US if rule.retention_us is None else now_us - rule.retention_us
+    wanted = [
+        one
+        for one in kept.instances
+        if _asked(one, rule, query, time) and _order(one, None) >= since_us
+    ]
+    found, beyond = _cut(wanted, query, time, newest)
+    return replace(kept, instances=tuple(found), beyond=beyond, merged=True)
+
+
+def together(one: Evolution, other: Evolution) -> Evolution:
+    """Two answers about the same evolution as one."""
+    known = {_identity(instance): instance for instance in one.instances}
+    for instance in other.instances:
+        _put(known, instance)
+    return replace(one, instances=tuple(known.values()), merged=True)
+
+
 def _left(here: Evolution | None, parts: Iterable[Part]) -> list[Instance]:
     """What is here beside what only sources have (4.3.6.3)."""
     if here is None:
@@ -270,7 +292,7 @@ def _order(one: Instance, time: TemporalProperty | None) -> int:
         moment_us = time_of(one, name)
         if moment_us is not None:
             return moment_us
-    return -_FAR_US
+    return -_FAR_US if one.deleted_at_us is None else one.deleted_at_us
 
 
 def _end(here: Evolution | None, time: TemporalProperty | None, newest: bool) -> int | None:

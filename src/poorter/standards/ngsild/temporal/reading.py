@@ -52,7 +52,7 @@ async def retrieve(face: Face, request: Request, urn: str) -> Answer:
     evolution = face.store.evolution(permit, asked.only(asked.window.query(urn, limit)))
     if asked.form.only is not None and not evolution.instances:
         raise NotFound(f"{urn} has no such history")
-    await face.before_leaving(request, permit, _heads(face, permit, (evolution,)))
+    await face.before_leaving(request, permit, heads_of(face, permit, (evolution,)))
     if asked.aggregation is not None:
         return wanted.answer(aggregated(face.store, permit, evolution, asked))
     doc = document(evolution, asked)
@@ -116,7 +116,7 @@ async def answered(
     if asked.window.relation is None:
         raise Invalid("a temporal query is needed: timerel and timeAt")
     page = search.page(face.store, permit, asked, face.temporal_page)
-    await face.before_leaving(request, permit, _heads(face, permit, page.evolutions))
+    await face.before_leaving(request, permit, heads_of(face, permit, page.evolutions))
     if asked.aggregation is not None:
         docs = [aggregated(face.store, permit, one, asked) for one in page.evolutions]
     else:
@@ -147,7 +147,9 @@ def _partly(answer: Answer, evolutions: Iterable[Evolution], asked: Asked) -> An
     return replace(answer, status=206, headers=(*answer.headers, (b"content-range", covered)))
 
 
-def _heads(face: Face, permit: Permit, evolutions: Iterable[Evolution]) -> tuple[StoredEntity, ...]:
+def heads_of(
+    face: Face, permit: Permit, evolutions: Iterable[Evolution]
+) -> tuple[StoredEntity, ...]:
     """Whose data leaves, for the record of it: where persons are among it, as their rows say."""
     return tuple(_head(face, permit, one) for one in evolutions)
 
