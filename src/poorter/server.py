@@ -43,7 +43,8 @@ from poorter.standards.ngsild import app as ngsild
 from poorter.standards.ngsild.contexts import Contexts
 from poorter.standards.ngsild.face import Face
 from poorter.standards.ngsild.sources.arriving import Arrivals
-from poorter.standards.ngsild.sources.federation import Federation, alias_of
+from poorter.standards.ngsild.sources.federation import Federation
+from poorter.standards.ngsild.sources.known import alias_of
 from poorter.standards.ngsild.sources.subscribing import ARRIVAL
 from poorter.standards.ngsild.subscriptions.engine import Engine
 from poorter.standards.ngsild.subscriptions.sending import Sender

@@ -35,7 +35,7 @@ from poorter.standards.ngsild.sources import (
 )
 from poorter.standards.ngsild.sources import evolving as evolving_over
 from poorter.standards.ngsild.sources import routes as sources
-from poorter.standards.ngsild.sources.watching import REGISTRATIONS
+from poorter.standards.ngsild.sources.watched import REGISTRATIONS
 from poorter.standards.ngsild.subscriptions.routes import ENTITIES as SUBSCRIPTIONS
 from poorter.standards.ngsild.temporal import mapping as evolutions
 from poorter.standards.ngsild.temporal import reading as evolution

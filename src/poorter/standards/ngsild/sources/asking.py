@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
@@ -17,11 +17,9 @@ from poorter.standards.http.asgi import Request
 from poorter.standards.http.outgoing import Reply
 from poorter.standards.ngsild.context import CORE, Context
 from poorter.standards.ngsild.sources.hops import Hops, hops_of
+from poorter.standards.ngsild.sources.known import Known
 from poorter.standards.ngsild.sources.model import Registration
 from poorter.standards.ngsild.sources.showing import FROM_REQUEST
-
-if TYPE_CHECKING:
-    from poorter.standards.ngsild.sources.federation import Federation
 
 ASKED_MAX = 32  # sources for one request
 TOTAL_S = 12.0  # for all sources together
@@ -45,12 +43,12 @@ class Way:
 
     def __init__(
         self,
-        federation: Federation,
+        known: Known,
         request: Request | None,
         context: Context,
         hops: Hops | None = None,
     ) -> None:
-        self.federation = federation
+        self.known = known
         self.context = context
         self.hops = hops or (hops_of(request) if request is not None else Hops())
         self._request = request
@@ -58,13 +56,13 @@ class Way:
     @property
     def looped(self) -> bool:
         """Whether the request was here before."""
-        return self.federation.alias in self.hops.aliases
+        return self.known.alias in self.hops.aliases
 
     def closed(self, registration: Registration) -> Fault | None:
         """Why a source is not to be asked at all."""
         if self.looped or registration.alias in self.hops.aliases or self.hops.too_many:
             return Fault(199, "the request would go in a circle", 508)
-        if self.federation.registry.rests(registration):
+        if self.known.registry.rests(registration):
             return Fault(199, "the source failed several times and is left alone for now", 504)
         return None
 
@@ -72,7 +70,7 @@ class Way:
         """The @context that names are said in to a source: one that it can have whole."""
         url = registration.speaking.get("jsonldContext")
         if url is not None:
-            return await self.federation.contexts.of(url)
+            return await self.known.contexts.of(url)
         return self.context if self.context.url else CORE
 
     async def ask(
@@ -91,9 +89,9 @@ class Way:
             url += "?" + urlencode(params, safe=":,/", quote_via=quote)
         headers = self._headers(registration, context, media if body is not None else None)
         raw = b"" if body is None else msgspec.json.encode(body)
-        registry = self.federation.registry
+        registry = self.known.registry
         try:
-            reply = await self.federation.outgoing.send(
+            reply = await self.known.outgoing.send(
                 method, url, headers, raw, timeout_s=registration.timeout_s
             )
         except (Invalid, Unavailable) as wrong:
@@ -128,7 +126,7 @@ class Way:
             own["NGSILD-Tenant"] = registration.tenant
         if "ngsildConformance" in registration.speaking:
             own["Prefer"] = f"ngsi-ld={registration.speaking['ngsildConformance']}"
-        via = f"1.1 {self.federation.alias}"
+        via = f"1.1 {self.known.alias}"
         own["Via"] = f"{self.hops.header}, {via}" if self.hops.header else via
         mine = {name.lower() for name in own}
         return {n: v for n, v in given.items() if n.lower() not in mine} | own

@@ -5,12 +5,11 @@ over the store; the handlers for what is here then answer as they always do."""
 from __future__ import annotations
 
 import copy
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
 from typing import cast
 from urllib.parse import quote
 
-from poorter.city.errors import CityError, Denied, Invalid
+from poorter.city.errors import CityError, Invalid
 from poorter.city.query import Query, Selector
 from poorter.gate.permit import Permit
 from poorter.standards.http.asgi import Answer, Request, parse_json
@@ -18,10 +17,10 @@ from poorter.standards.http.outgoing import Reply
 from poorter.standards.ngsild.context import Context
 from poorter.standards.ngsild.face import Face
 from poorter.standards.ngsild.params import flag
-from poorter.standards.ngsild.problem import problem_answer
 from poorter.standards.ngsild.selecting import WHICH, parse_which
-from poorter.standards.ngsild.sources.asking import ASKED_MAX, Fault, Way, all_within, warning
+from poorter.standards.ngsild.sources.asking import Fault, Way
 from poorter.standards.ngsild.sources.evolutions import OverEvolutions, Part, held_to, read_part
+from poorter.standards.ngsild.sources.gathered import Gathered, answered_over, ask_all
 from poorter.standards.ngsild.sources.held import hold
 from poorter.standards.ngsild.sources.maps import HERE
 from poorter.standards.ngsild.sources.matching import parse_during
@@ -46,15 +45,6 @@ _QUERY = frozenset(("queryTemporal",))
 _RANGE = "date-time "
 
 
-@dataclass(frozen=True, slots=True)
-class Gathered:
-    """A face that sees what sources gave, who gave what, and what went wrong."""
-
-    face: Face
-    by: dict[str, tuple[str, ...]]
-    warnings: tuple[tuple[bytes, bytes], ...] = ()
-
-
 async def retrieve(face: Face, request: Request, urn: str) -> Answer:
     """GET /temporal/entities/{id} over all sources that may have it."""
     _, permit = face.permit(request, "read")
@@ -65,7 +55,7 @@ async def retrieve(face: Face, request: Request, urn: str) -> Answer:
     asked = Query(ids=(urn,), selectors=(Selector((), (urn,)),))
     question = temporal_question(face, asked, given, context, urn)
     gathered = await gather(face, request, permit, question)
-    return await _over(gathered, lambda f: evolution.retrieve(f, request, urn))
+    return await answered_over(gathered, lambda f: evolution.retrieve(f, request, urn))
 
 
 async def query(face: Face, request: Request) -> Answer:
@@ -77,7 +67,7 @@ async def query(face: Face, request: Request) -> Answer:
     context = await face.context(request)
     question = temporal_question(face, which(given, context), given, context)
     gathered = await gather(face, request, permit, question)
-    return await _over(gathered, lambda f: evolution.query(f, request))
+    return await answered_over(gathered, lambda f: evolution.query(f, request))
 
 
 async def query_by_post(face: Face, request: Request) -> Answer:
@@ -90,7 +80,7 @@ async def query_by_post(face: Face, request: Request) -> Answer:
     given, selectors = evolution.given_by(doc, held.query(), context)
     question = temporal_question(face, which(given, context, selectors), given, context)
     gathered = await gather(face, held, permit, question)
-    return await _over(gathered, lambda f: evolution.query_by_post(f, held))
+    return await answered_over(gathered, lambda f: evolution.query_by_post(f, held))
 
 
 def which(
@@ -116,17 +106,6 @@ def temporal_question(
     )
 
 
-async def _over(gathered: Gathered, answer: Callable[[Face], Awaitable[Answer]]) -> Answer:
-    try:
-        try:
-            given = await answer(gathered.face)
-        except Denied:  # a lease that ran out while sources were asked
-            given = await answer(gathered.face)
-    except CityError as error:
-        given = problem_answer(error)
-    return replace(given, headers=(*given.headers, *gathered.warnings))
-
-
 async def gather(face: Face, request: Request, permit: Permit, question: Question) -> Gathered:
     """Ask all sources that may have some of it; the same face where there are none."""
     operations = _QUERY if question.urn is None else _RETRIEVE
@@ -134,24 +113,17 @@ async def gather(face: Face, request: Request, permit: Permit, question: Questio
     if not shares:
         return Gathered(face, {})
     way = Way(face.sources, request, question.context)
-    asked = shares[:ASKED_MAX]
-    results = await all_within([_ask(face, way, one, question) for one in asked])
+    given, warnings = await ask_all(shares, lambda share: _ask(face, way, share, question))
     found: dict[str, list[Part]] = {}
     by: dict[str, tuple[str, ...]] = {}
-    warnings = [
-        warning(one.registration, Fault(199, f"over {ASKED_MAX} sources", 504))
-        for one in shares[ASKED_MAX:]
-    ]
-    for share, result in zip(asked, results, strict=True):
-        parts, faults = ([], [result]) if isinstance(result, Fault) else result
-        warnings += [warning(share.registration, fault) for fault in faults]
+    for share, parts in given:
         for part in parts:
             found.setdefault(part.urn, []).append(part)
             by.setdefault(part.urn, _here(face, permit, part.urn))
             by[part.urn] = (*by[part.urn], share.registration.id)
     over = copy.copy(face)
     over.store = cast(Store, OverEvolutions(face.store, found))
-    return Gathered(over, by, tuple(warnings))
+    return Gathered(over, by, warnings)
 
 
 def _here(face: Face, permit: Permit, urn: str) -> tuple[str, ...]:

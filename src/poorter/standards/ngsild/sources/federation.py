@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: EUPL-1.2
-"""What one city knows of other sources, and by which name it goes itself."""
+"""Other sources, with the subscriptions to them and at them."""
 
 from __future__ import annotations
-
-from hashlib import sha256
 
 from poorter.city.clock import Clock
 from poorter.gate.gate import Gate
 from poorter.standards.http.outgoing import Outgoing
 from poorter.standards.ngsild.contexts import Contexts
+from poorter.standards.ngsild.sources.known import Known
 from poorter.standards.ngsild.sources.registry import Registry
 from poorter.standards.ngsild.sources.subscribing import Subscribing
 from poorter.standards.ngsild.sources.watching import Watching
@@ -17,11 +16,9 @@ from poorter.standards.ngsild.subscriptions.sending import Sender
 from poorter.store.contract import Store
 
 
-class Federation:
-    """Registrations, subscriptions to them, and the way out. `alias` tells this city from all
-    others in a Via header (CIM 009, 5.2.40). `strict`: what version 1.9.1 refuses is refused.
-    `split`: parts of one entity may lie in several cities, where a request does not say.
-    `own_url`: where sources find this city."""
+class Federation(Known):
+    """What is known of other sources, kept up with: `watching`, subscriptions to registrations, and
+    `subscribing`, subscriptions of ours that lie at sources."""
 
     def __init__(
         self,
@@ -37,16 +34,10 @@ class Federation:
         strict: bool = True,
         split: bool = True,
     ) -> None:
-        self.registry = Registry(store, gate, clock, contexts, pepper)
+        registry = Registry(store, gate, clock, contexts, pepper)
+        super().__init__(registry, contexts, outgoing, clock, own_url, alias, strict, split)
         self.watching = Watching(store, gate, clock, contexts, Sender(outgoing))
-        self.watching.follow(self.registry, engine)
-        self.outgoing = outgoing
-        self.contexts = contexts
-        self.alias = alias
-        self.began_us = clock.now_us()
-        self.strict = strict
-        self.split = split
-        self.own_url = own_url
+        self.watching.follow(registry, engine)
         self.subscribing = Subscribing(self, engine, store, gate, clock)
 
     async def start(self) -> None:
@@ -60,8 +51,3 @@ class Federation:
         await self.subscribing.stop()
         await self.registry.stop()
         await self.watching.stop()
-
-
-def alias_of(city_id: str, public_key: bytes) -> str:
-    """A name that no other city has: cities are called alike, keys are not."""
-    return f"{city_id}-{sha256(public_key).hexdigest()[:12]}"

@@ -21,9 +21,10 @@ from poorter.standards.ngsild.decode import parse_moment
 from poorter.standards.ngsild.face import NO_CONTENT, Face
 from poorter.standards.ngsild.params import check_names, flag, number
 from poorter.standards.ngsild.selecting import from_body, parse_which
+from poorter.standards.ngsild.sources.gathered import Gathered
 from poorter.standards.ngsild.sources.held import hold
 from poorter.standards.ngsild.sources.maps import HERE, IDS_MAX, LIFETIME_US, EntityMap, lifetime_us
-from poorter.standards.ngsild.sources.reading import Gathered, gather, question_of
+from poorter.standards.ngsild.sources.reading import gather, question_of
 from poorter.store.contract import Page, Store
 
 BASE = "/ngsi-ld/v1/entityMaps/"

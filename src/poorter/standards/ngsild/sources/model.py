@@ -32,6 +32,8 @@ from poorter.standards.ngsild.sources.operations import (
 Mode = Literal["inclusive", "exclusive", "redirect", "auxiliary"]
 MODES = ("inclusive", "exclusive", "redirect", "auxiliary")
 TYPE = "ContextSourceRegistration"
+#: what a permit must name to register, or to look at what is registered
+RULE = "record:registration"
 INFORMATION_MAX = 100
 #: members that are the system's own: ignored when they are given (5.2.9-2)
 READ_ONLY = frozenset(

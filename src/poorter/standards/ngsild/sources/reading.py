@@ -6,12 +6,12 @@ gate, filters, projections, orders and pages hold alike for what comes from else
 from __future__ import annotations
 
 import copy
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import quote
 
-from poorter.city.errors import CityError, Invalid, NotFound, Unavailable
+from poorter.city.errors import CityError, Invalid, NotFound
 from poorter.city.query import Query, Selector
 from poorter.gate.permit import Permit
 from poorter.standards.http.asgi import Answer, Request, parse_json
@@ -21,10 +21,10 @@ from poorter.standards.ngsild.context import Context
 from poorter.standards.ngsild.face import Face
 from poorter.standards.ngsild.grammar import parse_q
 from poorter.standards.ngsild.params import flag, names_in, types_of
-from poorter.standards.ngsild.problem import problem_answer
 from poorter.standards.ngsild.projection import parse_projection
 from poorter.standards.ngsild.selecting import from_body, parse_which
-from poorter.standards.ngsild.sources.asking import ASKED_MAX, Fault, Way, all_within, warning
+from poorter.standards.ngsild.sources.asking import ASKED_MAX, Fault, Way
+from poorter.standards.ngsild.sources.gathered import Gathered, answered_over, ask_all
 from poorter.standards.ngsild.sources.held import hold
 from poorter.standards.ngsild.sources.maps import HERE
 from poorter.standards.ngsild.sources.matching import (
@@ -77,9 +77,8 @@ async def retrieve(face: Face, request: Request, urn: str) -> Answer:
     types = types_of(given["type"], context) if given.get("type") else ()
     asked = Query(ids=(urn,), selectors=(Selector(types, (urn,)),))
     question = Question(asked, given, context, urn, names=wanted_of(given, context, asked))
-    return await _over(
-        face, request, permit, context, question, lambda f: consumption.retrieve(f, request, urn)
-    )
+    gathered = await gather(face, request, permit, context, question)
+    return await answered_over(gathered, lambda f: consumption.retrieve(f, request, urn))
 
 
 async def query(face: Face, request: Request) -> Answer:
@@ -91,9 +90,8 @@ async def query(face: Face, request: Request) -> Answer:
     context = await face.context(request)
     asked = parse_which(given, context)
     question = question_of(face, asked, given, context)
-    return await _over(
-        face, request, permit, context, question, lambda f: consumption.query(f, request)
-    )
+    gathered = await gather(face, request, permit, context, question)
+    return await answered_over(gathered, lambda f: consumption.query(f, request))
 
 
 async def query_by_post(face: Face, request: Request) -> Answer:
@@ -110,9 +108,8 @@ async def query_by_post(face: Face, request: Request) -> Answer:
     question = Question(
         asked, given, context, None, True, wanted_of(given, context, asked), splits(face, given)
     )
-    return await _over(
-        face, held, permit, context, question, lambda f: consumption.query_by_post(f, held)
-    )
+    gathered = await gather(face, held, permit, context, question)
+    return await answered_over(gathered, lambda f: consumption.query_by_post(f, held))
 
 
 def splits(face: Face, given: Mapping[str, str]) -> bool:
@@ -135,66 +132,24 @@ def wanted_of(given: Mapping[str, str], context: Context, asked: Query) -> froze
     return names | names_in_condition(asked.condition) | place
 
 
-async def _over(
-    face: Face,
-    request: Request,
-    permit: Permit,
-    context: Context,
-    question: Question,
-    answer: Callable[[Face], Awaitable[Answer]],
-) -> Answer:
-    """The answer of the local handler, with what sources gave laid over the store."""
-    gathered = await gather(face, request, permit, context, question)
-    if gathered.face is face:
-        return await answer(face)
-    try:
-        try:
-            given = await answer(gathered.face)
-        except Unavailable:  # a lease that ran out on a busy machine; a grant that did is denied
-            given = await answer(gathered.face)
-    except CityError as error:
-        given = problem_answer(error)
-    return replace(given, headers=(*given.headers, *gathered.warnings))
-
-
-@dataclass(frozen=True, slots=True)
-class Gathered:
-    """A face that sees what sources gave, who gave what of which entity, and what went wrong."""
-
-    face: Face
-    by: dict[str, tuple[str, ...]]
-    warnings: tuple[tuple[bytes, bytes], ...]
-
-
 async def gather(
     face: Face, request: Request, permit: Permit, context: Context, question: Question
 ) -> Gathered:
     """Ask all sources that may have some of it; the same face where there are none."""
     if face.federation is None or not face.sources.registry.any:
-        return Gathered(face, {}, ())
+        return Gathered(face, {})
     way = Way(face.sources, request, context)
     operations = _QUERIES if question.urn is None else _QUERIES | {"retrieveEntity"}
     shares = [] if flag(question.params, "local") else shares_of(face, permit, question, operations)
     if not shares:
-        return Gathered(face, {}, ())
+        return Gathered(face, {})
     if question.params.get("orderBy"):  # 4.23.1: of a single broker only
         raise Invalid("what comes from several sources has no order: leave it out, or local=true")
-    asked = shares[:ASKED_MAX]
-    results = await all_within([_ask(face, way, one, question) for one in asked])
-    warnings = [
-        warning(one.registration, fault)
-        for one, (_, faults) in zip(asked, map(_apart, results), strict=True)
-        for fault in faults
-    ]
-    warnings += [
-        warning(one.registration, Fault(199, f"over {ASKED_MAX} sources", 504))
-        for one in shares[ASKED_MAX:]
-    ]
-    parts = [(one, _apart(result)[0]) for one, result in zip(asked, results, strict=True)]
+    parts, warnings = await ask_all(shares, lambda share: _ask(face, way, share, question))
     found, by = _together(face, permit, parts)
     over = copy.copy(face)
     over.store = cast(Store, Overlay(face.store, found))  # it hands on what it hasn't of its own
-    return Gathered(over, by, tuple(warnings))
+    return Gathered(over, by, warnings)
 
 
 async def completed(
@@ -210,8 +165,7 @@ async def completed(
         for one in shares_of(face, permit, question, _QUERIES)
         if one.registration.id != share.registration.id
     ][:ASKED_MAX]
-    results = await all_within([_ask(face, way, one, question) for one in others])
-    parts = [(one, _apart(result)[0]) for one, result in zip(others, results, strict=True)]
+    parts, _ = await ask_all(others, lambda share: _ask(face, way, share, question))
     found, _ = _together(face, permit, [(share, list(received)), *parts])
     return found
 
@@ -220,10 +174,6 @@ def question_of(face: Face, asked: Query, given: Mapping[str, str], context: Con
     """A query by URL as a question to sources."""
     wanted = wanted_of(given, context, asked)
     return Question(asked, given, context, names=wanted, split=splits(face, given))
-
-
-def _apart(result: Any) -> tuple[list[Received], list[Fault]]:
-    return ([], [result]) if isinstance(result, Fault) else result
 
 
 # -- what goes to whom ---------------------------------------------------------------------------

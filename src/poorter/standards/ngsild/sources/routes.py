@@ -34,8 +34,8 @@ from poorter.standards.ngsild.sources.matching import (
 )
 from poorter.standards.ngsild.sources.model import (
     READ_ONLY,
+    RULE,
     TYPE,
-    Information,
     Registration,
     check_exclusive,
     parse_registration,
@@ -43,7 +43,6 @@ from poorter.standards.ngsild.sources.model import (
 from poorter.standards.ngsild.sources.showing import HIDDEN, show
 
 BASE = "/ngsi-ld/v1/csourceRegistrations"
-RULE = "record:registration"
 _TIME = frozenset(("timerel", "timeAt", "endTimeAt", "timeproperty"))
 _SHOW = frozenset(("options", "sysAttrs", "lang", "datasetId", "geometryProperty"))
 
@@ -184,19 +183,6 @@ def _alone(asked: Query) -> tuple[Selector, ...]:
     if not (sets or asked.ids or asked.id_pattern):
         return ()
     return (Selector(sets, asked.ids, asked.id_pattern),)
-
-
-def narrowed(registration: Registration, parts: tuple[Information, ...]) -> Registration:
-    """Only the information that fits (5.10.2.5)."""
-    if len(parts) == len(registration.information):
-        return registration
-    kept = [
-        doc
-        for doc, part in zip(registration.doc["information"], registration.information, strict=True)
-        if part in parts
-    ]
-    doc = {**registration.doc, "information": kept}
-    return replace(registration, doc=doc, information=parts)
 
 
 def _paging(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
 import msgspec
@@ -23,17 +23,15 @@ from poorter.standards.ngsild.context import CORE, Context
 from poorter.standards.ngsild.decode import NULL
 from poorter.standards.ngsild.sources.asking import Fault, Way
 from poorter.standards.ngsild.sources.hops import Hops
+from poorter.standards.ngsild.sources.known import Known
 from poorter.standards.ngsild.sources.matching import Sought, fitting
 from poorter.standards.ngsild.sources.model import Registration
 from poorter.standards.ngsild.sources.reducing import reduced
 from poorter.standards.ngsild.sources.sharing import Share, share_with
 from poorter.standards.ngsild.sources.watching import sought_of
+from poorter.standards.ngsild.subscriptions.engine import Engine
 from poorter.standards.ngsild.subscriptions.model import Subscription
 from poorter.store.contract import Change, DeleteRecord, PutRecord, Store
-
-if TYPE_CHECKING:
-    from poorter.standards.ngsild.sources.federation import Federation
-    from poorter.standards.ngsild.subscriptions.engine import Engine
 
 log = logging.getLogger(__name__)
 RECORD = "placed-subscription"
@@ -61,9 +59,9 @@ class Subscribing:
     """Keeps what is placed at sources as it should be."""
 
     def __init__(
-        self, federation: Federation, engine: Engine, store: Store, gate: Gate, clock: Clock
+        self, known: Known, engine: Engine, store: Store, gate: Gate, clock: Clock
     ) -> None:
-        self._federation = federation
+        self._known = known
         self._engine = engine
         self._store = store
         self._gate = gate
@@ -77,7 +75,7 @@ class Subscribing:
         self._woken = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         engine.on_change(self._subscription)
-        federation.registry.on_change(self._registration)
+        known.registry.on_change(self._registration)
 
     async def start(self) -> None:
         """Take what was placed from the store, then see whether it is as it should be."""
@@ -105,7 +103,7 @@ class Subscribing:
 
     def splits(self, sub: Subscription) -> bool:
         """Whether parts of one entity may lie in several places (5.2.12)."""
-        return bool(sub.doc.get("splitEntities", self._federation.split))
+        return bool(sub.doc.get("splitEntities", self._known.split))
 
     def share(self, sub: Subscription, registration: Registration) -> Share | None:
         """What of a subscription the source may be told, as both stand now."""
@@ -114,13 +112,13 @@ class Subscribing:
         except (Denied, Unavailable):
             return None
         types = frozenset() if "*" in sub.types else sub.types
-        registry = self._federation.registry
+        registry = self._known.registry
         return share_with(registry, registration, permit, _sought(sub), types)
 
     # -- what is to be looked at ---------------------------------------------------------------
 
     def _subscription(self, sub_id: str) -> None:
-        registry = self._federation.registry
+        registry = self._known.registry
         if registry.any:
             for one in registry.running():
                 if "createSubscription" in one.operations:
@@ -190,11 +188,11 @@ class Subscribing:
         """Whether it is as it should be now."""
         sub, registration = self._sub(pair[0]), self._source(pair[1])
         placed = self._placed.get(pair)
-        if registration is None and self._federation.registry.waits(pair[1]):
+        if registration is None and self._known.registry.waits(pair[1]):
             return False
         if registration is None:
             return placed is None or await self._forget(placed)
-        way = Way(self._federation, None, _context(sub), Hops(sub.via if sub else ""))
+        way = Way(self._known, None, _context(sub), Hops(sub.via if sub else ""))
         wanted = None
         if sub is not None and pair[1] not in self._left:
             wanted = await self._wanted(way, sub, registration)
@@ -226,7 +224,7 @@ class Subscribing:
 
     def _source(self, reg_id: str) -> Registration | None:
         try:
-            return self._federation.registry.get(reg_id)
+            return self._known.registry.get(reg_id)
         except NotFound:
             return self._left.get(reg_id)
 
@@ -246,7 +244,7 @@ class Subscribing:
             return None
         parts = fitting(registration, _sought(sub))
         spoken = await way.spoken(registration)
-        endpoint = self._federation.own_url + ARRIVAL
+        endpoint = self._known.own_url + ARRIVAL
         doc = reduced(sub, share, parts, spoken, endpoint, self.splits(sub))
         return None if doc is None else (doc, spoken)
 

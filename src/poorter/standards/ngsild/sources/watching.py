@@ -8,19 +8,14 @@ from dataclasses import replace
 from typing import Any
 
 from poorter.gate.permit import Permit
-from poorter.identity.caller import Caller
-from poorter.standards.http.asgi import Request
-from poorter.standards.ngsild.face import Face
 from poorter.standards.ngsild.grammar import parse_q
 from poorter.standards.ngsild.sources.matching import Sought, fitting, parse_during
-from poorter.standards.ngsild.sources.model import Registration
+from poorter.standards.ngsild.sources.model import RULE, Information, Registration
 from poorter.standards.ngsild.sources.registry import Registry
-from poorter.standards.ngsild.sources.routes import RULE, enter, narrowed
 from poorter.standards.ngsild.sources.showing import show
 from poorter.standards.ngsild.subscriptions.delivery import Letter
 from poorter.standards.ngsild.subscriptions.keeping import Keeping, Made, Make
 from poorter.standards.ngsild.subscriptions.model import Subscription
-from poorter.standards.ngsild.subscriptions.routes import Book
 
 #: the end of an id: it comes, changes and goes with the subscription to entities before it
 BROUGHT = ":sources"
@@ -126,13 +121,14 @@ def sought_of(sub: Subscription) -> Sought:
     )
 
 
-def _watching(face: Face) -> Keeping:
-    return face.sources.watching
-
-
-def _reader(face: Face, request: Request) -> Caller:
-    return enter(face, request, "read")[0]
-
-
-#: subscriptions to registrations
-REGISTRATIONS = Book("/ngsi-ld/v1/csourceSubscriptions", _watching, _reader, shows_triggers=False)
+def narrowed(registration: Registration, parts: tuple[Information, ...]) -> Registration:
+    """Only the information that fits (5.10.2.5)."""
+    if len(parts) == len(registration.information):
+        return registration
+    kept = [
+        doc
+        for doc, part in zip(registration.doc["information"], registration.information, strict=True)
+        if part in parts
+    ]
+    doc = {**registration.doc, "information": kept}
+    return replace(registration, doc=doc, information=parts)

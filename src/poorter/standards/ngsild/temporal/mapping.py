@@ -14,12 +14,8 @@ from poorter.standards.http.asgi import Answer, Request
 from poorter.standards.ngsild.context import Context
 from poorter.standards.ngsild.face import Face
 from poorter.standards.ngsild.params import check_names, flag
-from poorter.standards.ngsild.sources.evolving import (
-    Gathered,
-    gather,
-    temporal_question,
-    which,
-)
+from poorter.standards.ngsild.sources.evolving import gather, temporal_question, which
+from poorter.standards.ngsild.sources.gathered import Gathered
 from poorter.standards.ngsild.sources.mapping import HEADER, OWN, location
 from poorter.standards.ngsild.sources.maps import HERE, IDS_MAX, LIFETIME_US, EntityMap, lifetime_us
 from poorter.standards.ngsild.temporal import reading
