@@ -10,6 +10,7 @@ from tests.ngsild.test_http import ID, V1, city, open_city, prop
 from tests.ngsild.test_temporal import URL, URN, evolving, instance, moment
 
 from poorter.city.clock import ManualClock
+from poorter.city.time import SECOND_US, format_us
 
 NULL = "urn:ngsi-ld:null"
 EVER = {"timerel": "after", "timeAt": "2000-01-01T00:00:00Z"}
@@ -54,6 +55,27 @@ def test_former_values_are_kept_where_the_city_keeps_any(tmp_path: Path) -> None
             assert await values(client) == [1, 4, 5], "a deletion was no write of a value"
             gone = await client.get(f"{URL}/{ID}", params=EVER | {"timeproperty": "deletedAt"})
             assert [one["value"] for one in gone.json()["n"]] == [NULL]
+
+    asyncio.run(run())
+
+
+def test_what_was_to_expire_is_not_kept_longer(tmp_path: Path) -> None:
+    async def run() -> None:
+        clock = ManualClock()
+        kept: dict[str, object] = {"history.former_values": 3}
+        async with open_city(tmp_path, clock=clock, more=kept) as (_, client):
+            ends = format_us(clock.now_us() + 60 * SECOND_US)
+            body = city(n=prop(1, expiresAt=ends), m=prop(1))
+            await client.post(f"{V1}/entities", json=body)
+            for name in ("n", "m"):
+                clock.forward_s(1)
+                await client.patch(f"{V1}/entities/{ID}/attrs/{name}", json=prop(2))
+            assert (await values(client), await values(client, "m")) == ([1, 2], [1, 2])
+            clock.forward_s(60)
+            await client.post(f"{V1}/entities", json=city(id=URN))  # what is over is taken out
+            late = await client.patch(f"{V1}/entities/{ID}/attrs/m", json=prop(3))
+            assert late.status_code == 204, late.text
+            assert (await values(client), await values(client, "m")) == ([], [1, 2, 3])
 
     asyncio.run(run())
 

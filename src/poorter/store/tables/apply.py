@@ -106,7 +106,7 @@ class Applier:
         """Write one op; its result as `Committed` describes. Raises what the contract names."""
         kind = type(op)
         if self.former.number:
-            self.former.note(op)
+            self.former.note(op, now_us)
         if kind in _NOTED:
             self.instances.note(op, now_us, permit)
         return self._ops[kind](op, permit, now_us)
@@ -119,7 +119,7 @@ class Applier:
     def expire(self, ops: tuple[c.Op, ...], now_us: int) -> None:
         """Do it."""
         for op in ops:
-            self.former.note(op)
+            self.former.note(op, now_us)
             self.instances.note(op, now_us)
             if isinstance(op, c.Erase):
                 self.erasing.expire(op)

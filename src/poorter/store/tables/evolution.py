@@ -289,7 +289,9 @@ class _Reader:
             if kept_us < self._since_us:
                 continue
             attribute = decode_attribute(name, body, created_us, modified_us)
-            yield Instance(attribute, known_as, deleted_us)
+            ends_us = attribute.expires_at_us
+            if ends_us is None or ends_us > self._now_us:  # so long it is stored (5.2.5)
+                yield Instance(attribute, known_as, deleted_us)
 
     def _fits(self, one: Instance) -> bool:
         moment_us = _time_of(one, self._time)

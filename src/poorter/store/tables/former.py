@@ -39,7 +39,7 @@ class Former:
         self._instances = instances
         self._flush = flush
 
-    def note(self, op: c.Op) -> None:
+    def note(self, op: c.Op, now_us: int) -> None:
         """Before an op is applied: what it overwrites or takes away."""
         written = _written(op)
         if not self.number or written is None:
@@ -54,6 +54,9 @@ class Former:
             if new is None and not _goes(op, stored):
                 continue
             if new is not None and encode_attribute(new) == stored.body:
+                continue
+            ends_us = stored.expires_at_us
+            if ends_us is not None and ends_us <= now_us:
                 continue
             if "observedAt" not in _decode(stored.body):
                 self._keep(urn, stored)
