@@ -56,9 +56,9 @@ def unpacked(data: Bytes, first_bits: Places, widths: Places | int) -> Numbers:
     words: Numbers = np.ndarray(len(data) + 1, "<u8", padded, strides=(1,))
     at = first_bits >> 3
     shift = (first_bits & 7).astype(np.uint64)
-    numbers = words[at] >> shift
+    numbers = words.take(at) >> shift
     if np.max(widths, initial=0) > _WHOLE_BITS:
-        above = padded[at + 8].astype(np.uint64)
+        above = padded.take(at + 8).astype(np.uint64)
         numbers |= above << np.uint64(63) - shift << np.uint64(1)  # by 64 is by nothing
     found: Numbers = numbers & _MASKS[widths]
     return found
@@ -71,31 +71,30 @@ def delta_binary_packed(data: bytes, count: int) -> NDArray[np.int64]:
     said, at = varint(data, at)
     first, at = varint(data, at)
     each = block // max(1, parts)
-    if said != count or each % 32 or not 0 < each <= _PART_MAX:
+    if said != count or each * parts != block or each % 32 or not 0 < each <= _PART_MAX:
         raise ValueError(f"{said} numbers by {each} where {count} should be")
-    starts: list[int] = []
-    widths: list[int] = []
+    begins: list[int] = []  # the byte after the widths of each block
+    widths = bytearray()
     least: list[int] = []
     left = count - 1
     while left > 0:
         by, at = varint(data, at)
-        by = zigzag(by)
+        least.append(zigzag(by))
         after = at + parts
-        for width in data[at:after]:
-            if left <= 0:
-                break
-            starts.append(after * 8)
-            widths.append(width)
-            least.append(by)
-            after += width * each // 8
-            left -= each
-        at = after
+        of_block = data[at:after]
+        if left < block:  # the widths of parts that nothing is left for may be anything
+            of_block = of_block[: -(-left // each)].ljust(parts, b"\0")
+        widths += of_block
+        begins.append(after)
+        at = after + sum(of_block) * each // 8
+        left -= block
     if at > len(data):
         raise ValueError("a page ends within its numbers")
-    size = np.array(widths, np.int64)
-    within = np.arange(each) * size[:, None] + np.array(starts, np.int64)[:, None]
-    found = unpacked(np.frombuffer(data, np.uint8), within, size[:, None])
-    found += np.array(least, np.int64).view(np.uint64)[:, None]
+    sizes = np.frombuffer(widths, np.uint8).astype(np.int64).reshape(-1, parts)
+    ends = np.cumsum(sizes, 1) * each + np.array(begins, np.int64)[:, None] * 8
+    sizes, ends = sizes[:, :, None], ends[:, :, None]
+    found = unpacked(np.frombuffer(data, np.uint8), ends + (np.arange(each) - each) * sizes, sizes)
+    found += np.array(least, np.int64).view(np.uint64)[:, None, None]
     numbers = np.empty(count, np.uint64)
     numbers[:1] = np.array([zigzag(first)], np.int64).view(np.uint64)
     numbers[1:] = found.ravel()[: count - 1]
@@ -104,32 +103,46 @@ def delta_binary_packed(data: bytes, count: int) -> NDArray[np.int64]:
 
 def hybrid(data: bytes, at: int, width: int, count: int) -> NDArray[np.int64]:
     """Numbers of so many bits: runs of one number, and runs packed side by side."""
-    lengths: list[int] = []
+    starts: list[int] = []
     firsts: list[int] = []  # the number, or the bit at which the packed ones begin
-    packed: list[bool] = []
+    steps: list[int] = []
     bytes_each = (width + 7) // 8
-    left = count
-    while left > 0:
+    found = 0
+    while found < count:
         head, at = varint(data, at)
+        if head < 2:
+            continue  # a run of nothing
+        starts.append(found)
         if head & 1:
-            lengths.append(min(left, (head >> 1) * 8))
-            firsts.append(at * 8)
+            firsts.append(at * 8 if width else 0)
+            steps.append(width)
             at += (head >> 1) * width
+            found += (head >> 1) * 8
         else:
-            lengths.append(min(left, head >> 1))
             firsts.append(int.from_bytes(data[at : at + bytes_each], "little"))
+            steps.append(0)
             at += bytes_each
-        packed.append(bool(head & 1))
-        left -= lengths[-1]
-    if len(lengths) == 1 and not packed[0]:
+            found += head >> 1
+    if len(starts) == 1 and not steps[0]:
         return np.full(count, firsts[0], np.int64)
-    long = np.array(lengths, np.int64)
-    found = np.repeat(np.array(firsts, np.int64), long)
-    which = np.repeat(np.array(packed, bool), long)
-    within = np.arange(count) - np.repeat(np.cumsum(long) - long, long)
-    bits = found[which] + within[which] * width
-    found[which] = unpacked(np.frombuffer(data, np.uint8), bits, width).view(np.int64)
-    return found
+    return _of_runs(data, width, count, (starts, firsts, steps))
+
+
+def _of_runs(
+    data: bytes, width: int, count: int, runs: tuple[list[int], list[int], list[int]]
+) -> NDArray[np.int64]:
+    starts, firsts, steps = (np.array(one, np.int64) for one in runs)
+    begins = np.zeros(count, np.int64)
+    begins[starts[1:]] = 1
+    run = np.cumsum(begins)
+    numbers: NDArray[np.int64] = (firsts - starts * steps).take(run)
+    if not steps.any():  # also of numbers without any bits
+        return numbers
+    numbers += np.arange(count) * steps.take(run)
+    packed = slice(None) if steps.all() else (steps > 0).take(run)
+    bits = numbers[packed]
+    numbers[packed] = unpacked(np.frombuffer(data, np.uint8), bits, width).view(np.int64)
+    return numbers
 
 
 def byte_stream_split(data: bytes, kind: np.dtype[Any], count: int) -> NDArray[Any]:
