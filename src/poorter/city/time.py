@@ -46,16 +46,19 @@ def _parsed(text: str) -> int:
 
 def format_us(at_us: int) -> str:
     """Microseconds UTC to ISO 8601 with Z; fractions only where there are any."""
-    return _formatted(at_us)
+    return _kept(at_us)
 
 
-@lru_cache(maxsize=4096)
-def _formatted(at_us: int) -> str:
+def format_once(at_us: int) -> str:
+    """The same, for who has thousands of moments that don't come again: none of them is kept."""
     seconds, micro = divmod(at_us, SECOND_US)
     days, second = divmod(seconds, 86_400)
     if micro:
         return f"{_day(days)}{_clock(second)}.{micro:06d}".rstrip("0") + "Z"
     return f"{_day(days)}{_clock(second)}Z"
+
+
+_kept = lru_cache(maxsize=4096)(format_once)
 
 
 @lru_cache(maxsize=4096)

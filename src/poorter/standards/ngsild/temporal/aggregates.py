@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from poorter.city.errors import Invalid, TooLarge
-from poorter.city.time import SECOND_US, format_us
+from poorter.city.time import SECOND_US, format_once, format_us
 from poorter.standards.ngsild.params import listed
 from poorter.standards.ngsild.problem import Misplaced
 from poorter.store.contract import Bucket
@@ -149,17 +149,18 @@ def of_buckets(buckets: list[Bucket], methods: tuple[str, ...], width_us: int) -
     spans = []
     end_us, end = None, ""
     for bucket in buckets:
-        start = end if bucket.start_us == end_us else format_us(bucket.start_us)
+        start = end if bucket.start_us == end_us else format_once(bucket.start_us)
         end_us = bucket.start_us + width_us
-        end = format_us(end_us)
+        end = format_once(end_us)
         spans.append((start, end))
-    return {
-        method: [
-            [_BUCKET[method](bucket), start, end]
+    found = {}
+    for method in methods:
+        value_of = _BUCKET[method]
+        found[method] = [
+            [value_of(bucket), start, end]
             for bucket, (start, end) in zip(buckets, spans, strict=True)
         ]
-        for method in methods
-    }
+    return found
 
 
 def of_values(
