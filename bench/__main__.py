@@ -14,11 +14,11 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import history, hot, loading, million, share, subscribing
+from bench import history, hot, loading, memory, million, share, subscribing
 from bench.cities import ROOT, found
 from bench.lines import CAVEATS, Line, Lines
 
-PARTS = ("hot", "share", "load", "subscriptions", "million", "history")
+PARTS = ("hot", "memory", "share", "load", "subscriptions", "million", "history")
 
 
 def measure(parts: list[str], scratch: Path) -> Lines:
@@ -27,6 +27,8 @@ def measure(parts: list[str], scratch: Path) -> Lines:
     found(small, hot.ENTITIES)
     if "hot" in parts:
         yield from hot.measure(small, scratch)
+    if "memory" in parts:
+        yield from memory.measure(small, hot.ENTITIES)
     if "share" in parts:
         yield from share.measure(small, hot.ENTITIES)
     if "load" in parts:

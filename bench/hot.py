@@ -3,19 +3,15 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
-import httpx
-
 from bench import bare, requests
-from bench.cities import bare_server, children, memory_mib, serving, urn
+from bench.cities import bare_server, serving
 from bench.lines import Line, Lines
 from bench.load_generator import Measured, best, ratio, wrk
 
 ENTITIES = 10_000
 ROUNDS = 6
-WAIT_S = 120
 
 
 def measure(folder: Path, scratch: Path) -> Lines:
@@ -43,38 +39,12 @@ def measure(folder: Path, scratch: Path) -> Lines:
             f"{batches.per_second * 100:,.0f} entities/s = {times} x bare{batches.failures}",
             times.best >= 0.5 and not batches.failed,
         )
-        assert city.process is not None
-        without = memory_mib(city.process.pid)
-    used = _after_history(folder)
-    yield Line(
-        "memory, PSS of all processes, two systems, 10,000 entities",
-        "150 MiB",
-        f"{used:.0f} MiB once history in columns was read, {without:.0f} before",
-        used < 150,
-    )
     started = []
     for _ in range(3):
         with serving(folder) as city:
             started.append(city.started_s)
     least = min(started)
     yield Line("start to serving, best of three", "2 s", f"{least:.2f} s", least < 2)
-
-
-def _after_history(folder: Path) -> float:
-    """The same city started again: its history goes into columns, one entity's is read out of
-    them, then requests go on."""
-    with serving(folder) as city:
-        assert city.process is not None
-        segments = folder / "data" / "history"
-        until = time.monotonic() + WAIT_S
-        while not any(segments.glob("*")) or children(city.process.pid):
-            assert time.monotonic() < until, "history did not go into columns"
-            time.sleep(0.2)
-        asked = httpx.get(f"{city.url}/ngsi-ld/v1/temporal/entities/{urn(0)}?attrs=n", timeout=60)
-        assert asked.status_code in (200, 206), asked.text
-        wrk(city.url, requests.retrieve(ENTITIES), seconds=2)
-        wrk(city.url, requests.update(ENTITIES), seconds=2)
-        return memory_mib(city.process.pid)
 
 
 def _line(what: str, least: float, rounds: list[Measured], empty: list[Measured]) -> Line:

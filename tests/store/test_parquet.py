@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -149,3 +151,13 @@ def test_a_file_that_was_damaged_is_refused_in_words_or_read(tmp_path: Path) -> 
     file.write_bytes(good[:-9])
     with pytest.raises(Unavailable, match=r"one\.parquet can't be read"):
         Columns(file)
+
+
+def test_a_city_is_served_and_reads_its_history_without_arrow() -> None:
+    """It takes a third of the memory that a city may take."""
+    code = (
+        "import sys, poorter.server, poorter.store.history.recall, poorter.store.history.scan\n"
+        "print([name for name in sys.modules if name.startswith('pyarrow')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    assert done.stdout.decode().strip() == "[]"
