@@ -72,7 +72,6 @@ def test_what_was_to_expire_is_not_kept_longer(tmp_path: Path) -> None:
                 await client.patch(f"{V1}/entities/{ID}/attrs/{name}", json=prop(2))
             assert (await values(client), await values(client, "m")) == ([1, 2], [1, 2])
             clock.forward_s(60)
-            await client.post(f"{V1}/entities", json=city(id=URN))  # what is over is taken out
             late = await client.patch(f"{V1}/entities/{ID}/attrs/m", json=prop(3))
             assert late.status_code == 204, late.text
             assert (await values(client), await values(client, "m")) == ([], [1, 2, 3])

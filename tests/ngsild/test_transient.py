@@ -55,6 +55,24 @@ def test_it_is_a_system_attribute_wherever_it_stands(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+def test_a_write_beside_what_has_just_expired_is_done(tmp_path: Path) -> None:
+    async def run() -> None:
+        clock = ManualClock()
+        async with open_city(tmp_path, clock=clock) as (running, client):
+            body = city(n=prop(1, expiresAt=at(clock, 60)), m=prop(1))
+            await client.post(f"{V1}/entities", json=body)
+            clock.forward_s(60)
+            # what it was worked out for is an entity that the store has not looked at since
+            late = await client.patch(f"{V1}/entities/{ID}/attrs/m", json=prop(2))
+            assert late.status_code == 204, late.text
+            assert set((await client.get(f"{V1}/entities/{ID}")).json()) == {"id", "type", "m"}
+            told = running.store.sequence()
+            refused = await client.post(f"{V1}/entities", json=city())
+            assert (refused.status_code, running.store.sequence()) == (409, told)
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize("bad", ["2026-13-45T00:00:00Z", "tomorrow", 5, "2026-01-01T00:00:00"])
 def test_what_is_no_datetime_is_refused_everywhere(tmp_path: Path, bad: Any) -> None:
     async def run() -> None:

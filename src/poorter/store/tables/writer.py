@@ -335,6 +335,7 @@ class Writer:
         ops = self._applier.expired(group.now_us)
         images = self.images.before(ops) if self.images.types else {}
         self._applier.expire(ops, group.now_us)
+        self._applier.flush()  # or it would be forgotten with the first change that is refused
         self._note(group, images)
 
     def _note(self, group: _Group, images: dict[str, StoredEntity | None]) -> None:
