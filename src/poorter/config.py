@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +11,12 @@ from typing import Any
 
 from poorter.city.errors import Invalid
 from poorter.city.limits import FORMER_VALUES_MAX
+from poorter.ledger.tiles import write_whole
 from poorter.standards.oidc.provider import Provider, read_providers
 from poorter.standards.openid4vp.trust import Trusted, read_trusted
 
 FILE = "city.toml"
+_STORE = re.compile(r"(?ms)^\[store\]\n.*?(?=^\[|\Z)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,6 +328,21 @@ def write_config(folder: Path, values: dict[str, Any]) -> Path:
     file = folder / FILE
     file.write_text("\n".join(lines), "utf-8")
     return file
+
+
+def set_store(folder: Path, url: str, owner_url: str) -> None:
+    """Say in city.toml where the store is; the rest stays as it stands. There whole, or not at all.
+
+    Raises: OSError.
+    """
+    file = folder / FILE
+    text = file.read_text("utf-8")
+    table = f"[store]\nurl = {_toml(url)}\nowner_url = {_toml(owner_url)}\n\n"
+    if _STORE.search(text):
+        text = _STORE.sub(lambda _: table, text, count=1)
+    else:
+        text = f"{text.rstrip()}\n\n{table}"
+    write_whole(file, text.encode())
 
 
 def _providers(tables: dict[str, Any], hosts: tuple[str, ...], source: str) -> tuple[Provider, ...]:

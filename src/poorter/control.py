@@ -18,9 +18,31 @@ from poorter.city.errors import CityError, Invalid, Unavailable
 from poorter.city.limits import CONTROL_LINE_BYTES_MAX
 
 FILE = "control.sock"
+_STOP_S = 15.0
 log = logging.getLogger(__name__)
+
+
+class Asker:
+    """Whoever asked, for an act that takes long."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+        self.stopping = False
+
+    @property
+    def gone(self) -> bool:
+        """Nobody waits any more, or the city stops: what is not done is better left."""
+        return self.stopping or self._reader.at_eof()
+
+    def tell(self, words: str) -> None:
+        """How far it is. On the event loop."""
+        if not self.gone:
+            self._writer.write(msgspec.json.encode({"doing": words}) + b"\n")
+
+
 #: answers in words, or raises a CityError
-Act = Callable[[Mapping[str, Any]], Awaitable[str]]
+Act = Callable[[Mapping[str, Any], Asker], Awaitable[str]]
 
 
 class Control:
@@ -30,6 +52,7 @@ class Control:
         self._data = data
         self._acts = acts
         self._server: asyncio.Server | None = None
+        self._asking: dict[asyncio.Task[dict[str, str]], Asker] = {}
 
     async def start(self) -> None:
         """Listen. One process has the folder, so a socket that is there was left by a crash."""
@@ -41,14 +64,22 @@ class Control:
         (self._data / FILE).chmod(0o600)
 
     async def stop(self) -> None:
-        """Listen no more."""
+        """Listen no more; what is under way is told so, and has a while to end."""
         if self._server is not None:
             self._server.close()
             (self._data / FILE).unlink(missing_ok=True)
+        for asker in self._asking.values():
+            asker.stopping = True
+        if self._asking:
+            await asyncio.wait(tuple(self._asking), timeout=_STOP_S)
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            answer = await self._acted(await reader.readline())
+            line, asker = await reader.readline(), Asker(reader, writer)
+            task = asyncio.create_task(self._acted(line, asker), name="asked")
+            self._asking[task] = asker
+            task.add_done_callback(self._asking.pop)
+            answer = await task
         except (ValueError, OSError):
             answer = {"wrong": "a question is one line of JSON"}
         with suppress(OSError):
@@ -56,21 +87,23 @@ class Control:
             await writer.drain()
         writer.close()
 
-    async def _acted(self, line: bytes) -> dict[str, str]:
+    async def _acted(self, line: bytes, asker: Asker) -> dict[str, str]:
         try:
             asked = msgspec.json.decode(line, type=dict[str, Any])
             act = self._acts.get(str(asked.get("ask")))
             if act is None:
                 raise Invalid(f"this city can't be asked for {asked.get('ask')!r:.40}")
-            return {"said": await act(asked)}
+            return {"said": await act(asked, asker)}
         except CityError as wrong:
             return {"wrong": wrong.detail}
         except msgspec.MsgspecError:
             return {"wrong": "a question is one line of JSON"}
 
 
-async def ask_served(data: Path, question: Mapping[str, Any]) -> str | None:
-    """What the city that is served here answers; None when none is.
+async def ask_served(
+    data: Path, question: Mapping[str, Any], doing: Callable[[str], None] = log.info
+) -> str | None:
+    """What the city that is served here answers; None when none is. `doing` hears how far it is.
 
     Raises: Unavailable with its words when it can't do it.
     """
@@ -82,6 +115,9 @@ async def ask_served(data: Path, question: Mapping[str, Any]) -> str | None:
     try:
         writer.write(msgspec.json.encode(question) + b"\n")
         answer = msgspec.json.decode(await reader.readline() or b"{}")
+        while "doing" in answer:
+            doing(answer["doing"])
+            answer = msgspec.json.decode(await reader.readline() or b"{}")
     finally:
         writer.close()
     if "said" not in answer:

@@ -21,10 +21,11 @@ from starlette.types import ASGIApp
 from poorter import memory
 from poorter.backups.taking import take_backup
 from poorter.city.clock import Clock
+from poorter.city.errors import Conflict
 from poorter.config import Config
 from poorter.connections.model import read_connections
 from poorter.connections.run import Connections
-from poorter.control import Act, Control
+from poorter.control import Act, Asker, Control
 from poorter.identity.keys import load_key
 from poorter.identity.rates import Rates
 from poorter.identity.residents import COOKIE as RESIDENT_COOKIE
@@ -354,17 +355,27 @@ def _tracing(config: Config) -> Traces | None:
 
 def acts(running: Running) -> dict[str, Act]:
     """What operators of this machine may ask of the city while it is served."""
+    under_way = asyncio.Lock()  # of a move
 
-    async def backup(asked: Mapping[str, Any]) -> str:
+    async def backup(asked: Mapping[str, Any], _: Asker) -> str:
         return (await take_backup(running, Path(str(asked.get("into"))))).words()
 
-    async def export(asked: Mapping[str, Any]) -> str:
+    async def export(asked: Mapping[str, Any], _: Asker) -> str:
         from poorter.leaving import exporting  # Parquet is loaded when somebody leaves
 
         folder = Path(str(asked.get("into")))
         return exporting.words(folder, await exporting.export(running, folder))
 
-    return {"backup": backup, "export": export}
+    async def migrate(asked: Mapping[str, Any], asker: Asker) -> str:
+        from poorter.leaving import moving  # and PostgreSQL when somebody moves there
+
+        if under_way.locked():
+            raise Conflict("the city is moving already")
+        async with under_way:
+            to, owner = str(asked.get("to")), str(asked.get("owner"))
+            return (await moving.move(running, to, owner, asker)).words()
+
+    return {"backup": backup, "export": export, "migrate": migrate}
 
 
 def connect(running: Running) -> Connections:

@@ -57,7 +57,7 @@ def test_a_city_moves_into_postgresql_and_back(
     url = server.new_city()
     assert main(["migrate", url, "--owner", server.owner_url, *where]) == 0
     said = capsys.readouterr().out
-    assert "entities" in said and "equal" in said
+    assert "entity  " in said and "equal" in said
     assert read_config(folder).store_url == url
     assert not (folder / "data" / "city.db").exists()
     assert served(folder, 10) == list(range(20))

@@ -62,3 +62,8 @@ class CommittedClock:
     def committed(self, at_us: int) -> None:
         """Note that a commit carried the time `at_us`."""
         self._committed_us = max(self._committed_us, at_us)
+
+    def follow(self, other: CommittedClock) -> None:
+        """Commits are another's from here on. `other` was made over this one: now it is the other
+        way round, so that whoever has this one sees what it sees."""
+        other._clock, self._clock = self._clock, other

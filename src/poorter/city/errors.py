@@ -104,3 +104,8 @@ class Unavailable(CityError):  # noqa: N818
     status = 503
     title = "Not possible at this moment"
     title_nl = "Dit kan nu niet"
+
+    def __init__(self, detail: str | Text = "", retry_after_s: int | None = None) -> None:
+        """`retry_after_s`: when to come back, where that is known."""
+        super().__init__(detail)
+        self.retry_after_s = retry_after_s

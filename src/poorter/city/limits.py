@@ -30,3 +30,5 @@ TENANTS_MAX = 50  # tenants of one city
 FORMER_VALUES_MAX = 1000  # former values of one attribute without a time of its own
 TRACE_QUEUE_MAX = 2048  # spans that wait for the collector of traces
 CONTROL_LINE_BYTES_MAX = 64 * 1024  # of a question to the served city from its own machine
+MOVE_KEYS_BYTES_MAX = 4 * 1024**3  # of the keys of rows that are written while a city moves
+MOVE_PAUSE_S_MAX = 10  # seconds for which nothing is written when a city has moved

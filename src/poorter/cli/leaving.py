@@ -8,7 +8,7 @@ import asyncio
 
 from poorter.city.clock import SystemClock
 from poorter.cli.backups import keys_of
-from poorter.config import read_config
+from poorter.config import Config, read_config
 from poorter.control import ask_served
 from poorter.running import open_city
 
@@ -48,15 +48,43 @@ def importing(arguments: argparse.Namespace) -> int:
 
 
 def migrating(arguments: argparse.Namespace) -> int:
-    """Move a stopped city to another engine and say what was compared."""
+    """Move the city to another engine and say what was compared: into PostgreSQL by the city
+    itself when it is being served; out of it, stopped."""
+    config, to = read_config(arguments.city), arguments.to
+    if to != "files" and not config.store_url:
+        print(asyncio.run(_move(config, to, arguments.owner)))
+        return 0
     from poorter.leaving.migrating import migrate
     from poorter.leaving.rebuilding import Engine
 
-    config = read_config(arguments.city)
-    url = "" if arguments.to == "files" else arguments.to
+    url = "" if to == "files" else to
     done = asyncio.run(migrate(config, Engine(url, arguments.owner), SystemClock()))
     for _, kind, number in done.compared:
         print(f"{kind:<14} {number:>12}  equal")
     print(f"{done.leaves} leaves, all signed and in their place; city.toml says where the city is")
     print(f"the data as it was is in {done.kept_at}")
     return 0
+
+
+async def _move(config: Config, url: str, owner_url: str) -> str:
+    asked = {"ask": "migrate", "to": url, "owner": owner_url}
+    said = await ask_served(config.paths_data, asked, print)
+    if said is not None:
+        return said
+    from poorter.leaving.moving import move
+
+    running = await open_city(config, SystemClock())
+    try:
+        return (await move(running, url, owner_url, _Printing())).words()
+    finally:
+        running.close()
+
+
+class _Printing:
+    """Whoever stands before this terminal."""
+
+    gone = False
+
+    def tell(self, words: str) -> None:
+        """How far it is."""
+        print(words)

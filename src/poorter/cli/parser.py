@@ -127,7 +127,7 @@ def _leaving_verbs(verbs: Verbs) -> None:
 
 
 def _migrating_verb(verbs: Verbs) -> None:
-    text = "Move the city to another engine, compare every row, then switch; the city is stopped."
+    text = "Move the city into PostgreSQL, also while it is served, or, stopped, out of it again."
     migrate = _verb(verbs, "migrate", text, leaving.migrating)
     migrate.add_argument("to", help="postgresql://ROLE@HOST/DATABASE of an empty city, or files")
     migrate.add_argument("--owner", default="", help="the same for the owner of its tables")

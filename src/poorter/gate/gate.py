@@ -11,7 +11,7 @@ from poorter.city.errors import Denied, Invalid, Unavailable
 from poorter.city.limits import PERMIT_LEASE_US
 from poorter.city.time import DAY_US
 from poorter.gate.compile import FOREVER_US, Interval, Table
-from poorter.gate.permit import Action, Permit, TypeRule, Wall
+from poorter.gate.permit import LEASE_ENDED, Action, Permit, TypeRule, Wall
 from poorter.gate.policy import Dataset, Grant, Policy, Purpose
 from poorter.gate.rights import GLASS
 
@@ -77,6 +77,17 @@ class Gate:
         if lease is None or now_us >= lease.renew_at_us or now_us < lease.permit.valid_from_us:
             lease = self._lease(key, action, now_us)
         return lease.permit
+
+    def renewed(self, permit: Permit) -> Permit:
+        """The same permit with a new lease, for what had to wait longer than the old one ran.
+
+        Raises: Denied without a grant; Unavailable where it would stand on other grants than then,
+        or on another policy.
+        """
+        fresh = self.permit(permit.processor, permit.purpose, permit.action)
+        if (fresh.policy_version, fresh.grants) != (permit.policy_version, permit.grants):
+            raise Unavailable(LEASE_ENDED, retry_after_s=1)
+        return replace(permit, valid_until_us=fresh.valid_until_us)
 
     def swap(self, compiled: Compiled) -> None:
         """A new policy, at once for every new request; leases that run end within a second.

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,16 +13,13 @@ from poorter.backups.manifest import stamp
 from poorter.backups.taking import note_leaf
 from poorter.city.clock import Clock
 from poorter.city.errors import Invalid
-from poorter.config import FILE as CITY_FILE
-from poorter.config import Config, read_config
+from poorter.config import Config, read_config, set_store
 from poorter.gate.lawful import LEAVER
 from poorter.leaving.rebuilding import Engine, compare, reading_all, rebuild, verify_tree
 from poorter.running import LEDGER_FOLDER, open_city
 from poorter.store.contents import ROW_TYPES, Digest, Row
 from poorter.store.tables.manifest import FOLDER as HISTORY
 from poorter.store.tables.store import TableStore
-
-_TABLE = re.compile(r"(?ms)^\[store\]\n.*?(?=^\[|\Z)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +59,7 @@ async def migrate(config: Config, to: Engine, clock: Clock) -> Migrated:
     kept_at = data.with_name(f"{data.name}.before-{stamp(clock.now_us())}")
     data.rename(kept_at)
     new.rename(data)
-    set_engine(config.folder, to)
+    set_store(config.folder, to.url, to.owner_url)
     running = await open_city(read_config(config.folder), clock)
     try:
         outcome = f"to {'PostgreSQL' if to.url else 'files'}: {leaves} leaves, equal"
@@ -85,15 +81,3 @@ def _bring_along(data: Path, new: Path) -> None:
     for folder in data.iterdir():
         if folder.is_dir() and folder.name != HISTORY:
             shutil.copytree(folder, new / folder.name)
-
-
-def set_engine(folder: Path, to: Engine) -> None:
-    """Say in city.toml where the store is."""
-    file = folder / CITY_FILE
-    text = file.read_text("utf-8")
-    table = f'[store]\nurl = "{to.url}"\nowner_url = "{to.owner_url}"\n\n'
-    if _TABLE.search(text):
-        text = _TABLE.sub(lambda _: table, text, count=1)
-    else:
-        text = f"{text.rstrip()}\n\n{table}"
-    file.write_text(text, "utf-8")

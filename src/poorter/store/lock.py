@@ -26,3 +26,8 @@ def lock_directory(directory: Path) -> IO[str]:
     file.write(str(os.getpid()))
     file.flush()
     return file
+
+
+def share_lock(lock: IO[str]) -> IO[str]:
+    """The same lock for another store of this process: held until both are closed."""
+    return os.fdopen(os.dup(lock.fileno()), "a+", encoding="ascii")

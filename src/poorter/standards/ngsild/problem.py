@@ -139,12 +139,13 @@ def status_of(error: CityError) -> int:
 
 
 def problem_answer(error: CityError) -> Answer:
-    """The answer; 401 and 429 carry the header that says how to go on."""
+    """The answer; 401, 429 and 503 carry the header that says how to go on, where it is known."""
     headers = [(b"content-type", JSON)]
     if isinstance(error, Unauthenticated):
         headers.append((b"www-authenticate", b"Bearer"))
-    if isinstance(error, TooMany):
-        headers.append((b"retry-after", str(error.retry_after_s).encode()))
+    retry = getattr(error, "retry_after_s", None)
+    if retry is not None:
+        headers.append((b"retry-after", str(retry).encode()))
     if isinstance(error, LengthMissing):
         return Answer(error.status)  # it has no body (6.3.4)
     return Answer(status_of(error), msgspec.json.encode(problem(error)), tuple(headers))

@@ -5,22 +5,31 @@ from __future__ import annotations
 
 import shutil
 import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
+from typing import IO
 from weakref import WeakSet
 
 import psycopg
+from psycopg import conninfo
 
 from poorter.city.clock import Clock
 from poorter.city.errors import Unavailable
 from poorter.gate.permit import Permit
-from poorter.store.lock import lock_directory
+from poorter.store.lock import lock_directory, share_lock
+from poorter.store.postgres.arriving import END, STATE, WHOLE, Arrival
 from poorter.store.postgres.connection import Connection
 from poorter.store.postgres.copying import copy_into
+from poorter.store.postgres.dialect import DIALECT
 from poorter.store.postgres.schema import bring_forward, check, checked_url, role_of
 from poorter.store.sqlite.connect import FILE
 from poorter.store.tables.manifest import FOLDER, names
 from poorter.store.tables.store import TableStore
+from poorter.store.tables.whole import Table
 
+#: a link that moves a city and hears nothing is given up
+_PATIENCE = {"connect_timeout": "10", "tcp_user_timeout": "20000", "keepalives_idle": "10"}
 _WRITER = 0x50  # the first key of the lock of a city's one writer; the second is the city
 
 
@@ -41,19 +50,66 @@ def open_store(
     return PostgresStore(url, directory, clock, owner_url, near)
 
 
+def open_arrival(
+    url: str, owner_url: str, tables: Mapping[str, Table]
+) -> tuple[Arrival, Callable[[], None]]:
+    """For a city that moves into the database, the tables of which are made or brought forward if
+    there is an `owner_url`; and how to let go of it.
+
+    Raises: Conflict where there is a city already; Invalid, Unavailable as `open_store` does.
+    """
+    checked_url(url, "the address")
+    if owner_url:
+        bring_forward(checked_url(owner_url, "the owner's address"), role_of(url))
+    writing = Connection(conninfo.make_conninfo(url, **_PATIENCE), write=True, opened=as_writer)
+
+    def let_go() -> None:
+        with suppress(psycopg.Error):
+            writing.execute("SELECT pg_advisory_unlock_all()")
+        writing.close()
+
+    try:
+        return Arrival(writing, tables), let_go
+    except BaseException:
+        let_go()
+        raise
+
+
+def open_moved(
+    url: str, directory: Path, clock: Clock, owner_url: str, lock: IO[str]
+) -> PostgresStore:
+    """The city that has arrived, whole, while this process has it elsewhere too and holds the lock
+    of its folder. Raises Unavailable."""
+    try:
+        return PostgresStore(url, directory, clock, owner_url, lock=lock)
+    except psycopg.Error as wrong:
+        raise Unavailable(DIALECT.describe(wrong)) from None
+
+
 class PostgresStore(TableStore):
     """Each thread has a reading connection; the writer's keeps other processes out."""
 
     def __init__(
-        self, url: str, directory: Path, clock: Clock, owner_url: str = "", near: bool = False
+        self,
+        url: str,
+        directory: Path,
+        clock: Clock,
+        owner_url: str = "",
+        near: bool = False,
+        lock: IO[str] | None = None,
     ) -> None:
+        """`lock`: of the folder, where this process has it already: the city moves in, and may
+        still go back until `moved_in`."""
         self._url = url
         self._owner_url = owner_url
         self._local = threading.local()
         self._readers: WeakSet[Connection] = WeakSet()
-        self._lock = lock_directory(directory)
+        self._lock = lock_directory(directory) if lock is None else share_lock(lock)
         try:
-            self._writing = Connection(url, write=True, opened=_as_writer)
+            self._writing = Connection(url, write=True, opened=as_writer)
+            self._check_whole()
+            if lock is None:
+                self._forget_move()
         except BaseException:
             self._lock.close()
             raise
@@ -74,6 +130,26 @@ class PostgresStore(TableStore):
         for reader in tuple(self._readers):
             reader.close()
         self._lock.close()
+
+    def moved_in(self) -> None:
+        """Nobody goes back to where the city was before. If it can't be said now, the next start
+        says it."""
+        self._writer.hold()
+        try:
+            self._forget_move()
+        except DIALECT.failures:
+            self._writing.roll_back()
+        finally:
+            self._writer.go_on()
+
+    def _check_whole(self) -> None:
+        if any(bytes(doc) != WHOLE for (doc,) in self._writing.execute(STATE)):
+            raise Unavailable("a move into this database was broken off: move the city again")
+
+    def _forget_move(self) -> None:
+        self._writing.begin()
+        self._writing.execute(END)
+        self._writing.commit()
 
     def scrub(self, permit: Permit) -> None:
         """Rewrite what erased rows have left. The database's own journal is its administrator's."""
@@ -113,7 +189,8 @@ def as_reader(link: psycopg.Connection) -> None:
     link.execute("SELECT set_config('poorter.city', $1, false)", (str(city),))
 
 
-def _as_writer(link: psycopg.Connection) -> None:
+def as_writer(link: psycopg.Connection) -> None:
+    """The same, for the one who writes it. Raises Unavailable when somebody else does."""
     city = check(link)
     link.execute("SELECT set_config('poorter.city', $1, false)", (str(city),))
     ((ours,),) = link.execute(

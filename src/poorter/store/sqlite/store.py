@@ -5,15 +5,20 @@ from __future__ import annotations
 
 import shutil
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from poorter.city.clock import Clock
+from poorter.city.errors import Unavailable
 from poorter.gate.permit import Permit
 from poorter.store.lock import lock_directory
 from poorter.store.sqlite.connect import FILE, connect, migrate, shut
 from poorter.store.sqlite.dialect import Connection
 from poorter.store.tables.manifest import FOLDER, names
 from poorter.store.tables.store import TableStore
+from poorter.store.tables.writer import HandedOver
 
 
 def open_store(
@@ -85,6 +90,55 @@ class SqliteStore(TableStore):
             self._writing.close()
         finally:
             self._lock.close()
+
+    # -- while the city moves away -----------------------------------------------------------
+
+    @property
+    def writing(self) -> Connection:
+        """The writer's connection: look at it while no group is under way."""
+        return self._writing
+
+    @property
+    def lock(self) -> IO[str]:
+        """That keeps other processes out."""
+        return self._lock
+
+    def new_reader(self) -> Connection:
+        """A connection to read by, for whoever closes it."""
+        return self._own_reader()
+
+    @contextmanager
+    def still(self, held: bool = False) -> Iterator[None]:
+        """No group is under way meanwhile; `held`: there is none already."""
+        if not held:
+            self._writer.hold()
+        try:
+            yield
+        finally:
+            if not held:
+                self._writer.go_on()
+
+    def hold(self) -> None:
+        """No group begins until `go_on`; what comes waits."""
+        self._writer.hold()
+
+    def go_on(self, handed: HandedOver | None = None) -> None:
+        """What waits is written; `handed`: elsewhere, from here on."""
+        if handed is not None:
+            self._writer.hand_over(handed)
+        self._writer.go_on()
+
+    def stop_rounds(self, within_s: float) -> None:
+        """No compaction and no copy until `start_rounds`. Raises Unavailable when one takes too
+        long."""
+        if not self._rounds.lock.acquire(timeout=within_s):
+            raise Unavailable("history is being copied or compacted: try again later")
+
+    def start_rounds(self) -> None:
+        """They may begin again."""
+        self._rounds.lock.release()
+
+    # -- connections -------------------------------------------------------------------------
 
     def _own_reader(self) -> Connection:
         return connect(self._path, write=False, vfs=self._vfs)

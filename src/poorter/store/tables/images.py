@@ -38,6 +38,10 @@ class Watching:
         self._types = types
         self._images.look_again()
 
+    def at(self, images: Images) -> None:
+        """The store goes on with other images."""
+        self._images = images
+
     def stop(self) -> None:
         """Ask no longer."""
         self._images.watching.remove(self)
@@ -54,6 +58,13 @@ class Images:
         self._group: dict[str, c.StoredEntity | None] = {}
         self.watching: list[Watching] = []
         self.types: frozenset[str] = frozenset()
+
+    def take_over(self, before: Images) -> None:
+        """Whoever watched those watches these. The list is one and the same from here on."""
+        self.watching = before.watching
+        for one in self.watching:
+            one.at(self)
+        self.look_again()
 
     def look_again(self) -> None:
         """Somebody watches something else than before."""

@@ -41,7 +41,13 @@ from poorter.store.tables.query import Names, run_query
 from poorter.store.tables.recent import Recent
 from poorter.store.tables.spots import Spots
 from poorter.store.tables.taking import TakeIn
-from poorter.store.tables.writer import NEAR_WEIGHT_MAX, Writer, loop_job, thread_job
+from poorter.store.tables.writer import (
+    NEAR_WEIGHT_MAX,
+    HandedOver,
+    Writer,
+    loop_job,
+    thread_job,
+)
 
 T = TypeVar("T")
 SNAPSHOT_TRIES = 5
@@ -84,6 +90,14 @@ class TableStore:
             near_weight_max,
         )
         self._rounds = Rounds()
+
+    def take_over(self, before: TableStore, renewed: Callable[[Permit], Permit]) -> HandedOver:
+        """Go on where another store has ended, which keeps the same city: with those who listen to
+        it and those who watch, and with its clock. What hands its writer's work to this one's."""
+        self._writer.listeners = before._writer.listeners
+        self._writer.images.take_over(before._writer.images)
+        before.clock.follow(self.clock)
+        return HandedOver(self._writer, renewed)
 
     def _reader(self) -> Connection:
         """A connection to read by, of this thread alone."""

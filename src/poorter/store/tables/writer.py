@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
+from threading import get_ident
 from typing import Any
 
 import msgspec
@@ -66,6 +67,15 @@ class Job:
         self.change = change
         self.future = future
         self.loop = loop
+
+
+@dataclass(frozen=True, slots=True)
+class HandedOver:
+    """Who writes from here on, and how a permit whose lease ran out while it waited gets another:
+    that raises where there is no grant any more."""
+
+    to: Writer
+    renewed: Callable[[Permit], Permit]
 
 
 @dataclass(slots=True)
@@ -120,8 +130,10 @@ class Writer:
         self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._applied: queue.SimpleQueue[_Group | None] = queue.SimpleQueue()
         self._closed = self._stale = False
+        self._handed: HandedOver | None = None
         self._lock = threading.Lock()  # from a group's first statement to its commit
         self._thread_waits = False
+        self._holding: set[int] = set()  # threads that wait to hold it
         self._loop: asyncio.AbstractEventLoop | None = None
         self._near: deque[Job] = deque()  # small changes of the loop, for its next turn
         self._applier = Applier(connection, files, expiry, spots)
@@ -140,6 +152,9 @@ class Writer:
 
     def submit(self, job: Job) -> None:
         """Queue a change. Raises Denied or Unavailable at once where that is known at once."""
+        if self._handed is not None:
+            self._handed.to.submit(job)
+            return
         if job.permit.action not in _WRITING:
             raise Denied
         job.permit.check(job.permit.action, self._clock.now_us())
@@ -156,8 +171,23 @@ class Writer:
 
     def settled(self) -> None:
         """Wait until no group is under way that began before."""
+        self.hold()
+        self.go_on()
+
+    def hold(self) -> None:
+        """Wait until no group is under way; none begins until `go_on`. What comes meanwhile waits,
+        as far as the queue reaches."""
+        self._holding.add(get_ident())  # the loop, which never waits, would always be first
         self._lock.acquire()
+        self._holding.discard(get_ident())
+
+    def go_on(self) -> None:
+        """Write what waits."""
         self._release()
+
+    def hand_over(self, handed: HandedOver) -> None:
+        """While no group is under way: from here on all is written there, what waits first."""
+        self._handed = handed
 
     def _is_near(self, job: Job) -> bool:
         """Whether the loop itself is to write it."""
@@ -170,11 +200,14 @@ class Writer:
     def _write_near(self) -> None:
         """The loop's turn: all that came since, as one group. Never waits: while a group is under
         way more comes together, and whoever ends that group calls for the next."""
-        if not self._near or self._thread_waits or not self._lock.acquire(blocking=False):
+        if not self._near or self._thread_waits or self._holding:
+            return
+        if not self._lock.acquire(blocking=False):
             return
         group = None
         try:
-            group = self._apply_group(self._take_near())
+            jobs = self._take_near()
+            group = None if self._hand_on(jobs) else self._apply_group(jobs)
         finally:
             if group is None:
                 self._release()
@@ -216,7 +249,8 @@ class Writer:
             self._thread_waits = False
             try:
                 jobs += self._take_near()
-                group = self._apply_group(jobs) if jobs else None
+                done = not jobs or self._hand_on(jobs)
+                group = None if done else self._apply_group(jobs)
                 if group is not None:
                     self._commit(group)
             finally:
@@ -235,6 +269,19 @@ class Writer:
             except queue.Empty:
                 return jobs, False
         return jobs, True
+
+    def _hand_on(self, jobs: list[Job]) -> bool:
+        """To the writer that has taken over, if one has."""
+        if self._handed is None:
+            return False
+        for job in jobs:
+            try:
+                if self._clock.now_us() >= job.permit.valid_until_us:
+                    job.permit = self._handed.renewed(job.permit)
+                self._handed.to.submit(job)
+            except CityError as wrong:
+                _answer([(job, wrong)])
+        return True
 
     def _apply_group(self, jobs: list[Job]) -> _Group | None:
         """All statements of a group but the commit; None when the disk refused one of them.

@@ -36,9 +36,13 @@ class WalledStore:
     """Any store, with walls."""
 
     def __init__(self, inner: c.Store, rows: Rows, subject_of: SubjectOf) -> None:
-        self.inner = inner
         self.rows = rows
         self.subject_of = subject_of
+        self.stand_over(inner)
+
+    def stand_over(self, inner: c.Store) -> None:
+        """Over this store from here on. It keeps the same city as the one before."""
+        self.inner = inner
         self.clock = inner.clock
         # what is never about rows of persons goes straight on
         self.record = inner.record
