@@ -66,8 +66,11 @@ class Entities:
         if statements or self._history:
             # nearly all are the first that is said of their moment; if not all are, look at each:
             # the same word on the same moment again is nothing
-            if self._connection.write(statements, self._history) != len(self._history):
-                self._connection.correct_words(self._history)
+            first, again = _apart(self._history)
+            if self._connection.write(statements, first) != len(first):
+                self._connection.correct_words(first)
+            if again:
+                self._connection.correct_words(again)
             self._history.clear()
 
     # -- ops ---------------------------------------------------------------------------------
@@ -255,6 +258,20 @@ class Entities:
     ) -> None:
         names = tuple(dict.fromkeys([a.name for a in attributes]))
         self._outbox.add(kind, urn, types, names)
+
+
+def _apart(history: list[Row]) -> tuple[list[Row], list[Row]]:
+    """The first word on each moment, and those that come after it; both in their order."""
+    if len({(row[0], row[1]) for row in history}) == len(history):
+        return history, []
+    known: set[tuple[int, int]] = set()
+    first: list[Row] = []
+    again: list[Row] = []
+    for row in history:
+        moment = row[0], row[1]
+        (again if moment in known else first).append(row)
+        known.add(moment)
+    return first, again
 
 
 def _rule(permit: Permit, types: tuple[str, ...]) -> TypeRule:
