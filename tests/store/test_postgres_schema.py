@@ -2,6 +2,7 @@
 """The schema in PostgreSQL: in step with SQLite's, and ready to be divided by city."""
 
 import re
+import time
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
@@ -9,15 +10,18 @@ from pathlib import Path
 import psycopg
 import pytest
 from tests.database import Database
+from tests.permits import WRITE
 
 from poorter.city.clock import ManualClock
 from poorter.city.errors import Invalid, Unavailable
-from poorter.store.contract import SCHEMA_VERSION
+from poorter.city.time import DAY_US
+from poorter.store.contract import SCHEMA_VERSION, Change, Hold
 from poorter.store.postgres.schema import FIRST_VERSION, bring_forward, checked_url
 from poorter.store.postgres.store import open_store as open_postgres
 from poorter.store.sqlite.connect import connect, migrate
 
 STORE = files("poorter.store")
+END_US = ManualClock().now_us() + DAY_US
 KEY = re.compile(r"(PRIMARY KEY|UNIQUE|REFERENCES\s+\w+)\s*(\([^)]*\))?", re.IGNORECASE)
 #: as both engines have it; places and history differ by how they keep a box and a value
 OWN = {"place", "history", "city_role", "schema_version", "meta"}
@@ -115,6 +119,31 @@ def test_another_schema_is_refused_with_words(server: Database, tmp_path: Path) 
             with psycopg.connect(server.owner_url) as link:
                 link.execute("UPDATE poorter.schema_version SET number = %s", (SCHEMA_VERSION,))
     open_postgres(url, tmp_path / "a", ManualClock()).close()
+
+
+def test_rows_that_nobody_counted_are_counted_at_a_start(server: Database, tmp_path: Path) -> None:
+    url, role = server.new_city(), server.owner_url
+    counted = (
+        "SELECT n_live_tup, coalesce(last_analyze, last_autoanalyze) FROM pg_stat_user_tables "
+        "WHERE relid = 'poorter.hold'::regclass"
+    )
+    with psycopg.connect(server.url("postgres"), autocommit=True) as link:
+        open_postgres(url, tmp_path / "a", ManualClock(), role).close()
+        link.execute("SELECT pg_stat_reset_single_table_counters('poorter.hold'::regclass)")
+        store = open_postgres(url, tmp_path / "a", ManualClock())
+        holds = tuple(Hold("counted", f"h{n}", 1, 500, 0, END_US) for n in range(500))
+        store.commit(WRITE, Change(holds)).result(30)
+        store.close()
+        until = time.monotonic() + 20
+        while (before := link.execute(counted).fetchone()) and not before[0]:
+            assert time.monotonic() < until, "the database did not tell of its rows"
+            time.sleep(0.05)
+        open_postgres(url, tmp_path / "a", ManualClock(), role).close()
+        after = link.execute(counted).fetchone()
+        assert after is not None
+        assert after[1] is not None
+        plan = "EXPLAIN SELECT FROM poorter.hold WHERE pool = 'counted'"
+        assert "rows=500" in str(link.execute(plan).fetchall())
 
 
 def test_no_password_in_an_address() -> None:
