@@ -169,6 +169,14 @@ SETTINGS: tuple[Setting, ...] = (
         "The same for the owner of its tables: they are made and brought forward at each start."
         " Empty: whoever owns them does that.",
     ),
+    Setting(
+        "store",
+        "memory_mib",
+        int,
+        0,
+        "Entities that were read stay in memory up to so many MiB, all tenants together; one takes"
+        " about 1 KiB. 0: an eighth of the memory of the machine.",
+    ),
     Setting("ledger", "origin", str, "", "Name of the ledger; empty: poorter.invalid/ and the id."),
     Setting("ledger", "lines_months", int, 60, "Months after which what a line said is erased."),
     Setting(
@@ -230,6 +238,7 @@ class Config:
     backup_keep_days: int
     store_url: str
     store_owner_url: str
+    store_memory_mib: int
     ledger_origin: str
     ledger_lines_months: int
     ledger_trust: Path | None

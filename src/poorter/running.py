@@ -48,7 +48,7 @@ from poorter.standards.openid4vp.status import Statuses
 from poorter.standards.witnessing.collecting import Collecting
 from poorter.store.contract import Store
 from poorter.store.insight import Insight
-from poorter.store.opening import open_store
+from poorter.store.opening import allow, open_store
 from poorter.store.paging import every_record
 from poorter.store.policy import PolicyStore
 from poorter.store.recording import Recorder
@@ -170,6 +170,7 @@ async def open_city(config: Config, clock: Clock) -> Running:
     Raises: Unavailable when another process has it or keys are missing, NotFound when it was
     never founded, Invalid when its policy is not signed by its keys.
     """
+    allow(config.store_memory_mib)
     inner = open_store(config.paths_data, clock, config.store_url, config.store_owner_url)
     inner.keep_former(config.history_former_values)
     store = _walled(config, inner)

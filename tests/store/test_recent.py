@@ -3,8 +3,10 @@
 import itertools
 import random
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 import pytest
 from tests.permits import READ, WRITE
@@ -15,7 +17,9 @@ from poorter.city.errors import CityError, NotFound
 from poorter.store import contract as c
 from poorter.store.sqlite import SqliteStore, open_store
 from poorter.store.sqlite.connect import FILE, connect
+from poorter.store.tables import filling, recent
 from poorter.store.tables.reading import whole_entity
+from poorter.store.tables.recent import allowance, weight
 
 URNS = [f"urn:ngsi-ld:City:{n}" for n in range(6)]
 NAMES = ("n", "name", "location")
@@ -118,10 +122,54 @@ def test_what_was_read_before_a_commit_is_not_kept_after_it(store: SqliteStore) 
     urn = URNS[0]
     entity = Entity(urn, ("City",), (Attribute("n", 1),))
     store.commit(WRITE, c.Change((c.Create(entity),))).result(10)
-    recent = store._recent
-    generation, old = recent.generation, store.entity(READ, urn)
+    kept = store._recent
+    generation, old = kept.generation, store.entity(READ, urn)
     store.commit(WRITE, c.Change((c.Delete(urn),))).result(10)
-    recent.keep(urn, old, generation)
-    assert recent.get(urn) is None
-    recent.keep(urn, old, recent.generation)
-    assert recent.get(urn) is old
+    kept.keep([(1, old)], generation)
+    assert kept.get(urn) is None
+    kept.keep([(1, old)], kept.generation)
+    assert kept.get(urn) is old
+
+
+def test_all_come_into_memory_once_enough_are_asked_for(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And none of them says anything but what the file says, though half of them were written or
+    deleted meanwhile."""
+    monkeypatch.setattr(filling, "READ_MIN", 20)
+    monkeypatch.setattr(filling, "_AT_ONCE", 7)
+    urns = [f"urn:ngsi-ld:City:{n}" for n in range(600)]
+    new = (Entity(urn, ("City",), (Attribute("n", n),)) for n, urn in enumerate(urns))
+    store.commit(WRITE, c.Change(tuple(map(c.Create, new)))).result(10)
+    for urn in urns[:30]:
+        store.entity(READ, urn)
+    dice = random.Random(3)
+    for round_ in range(150):
+        urn = dice.choice(urns)
+        set_n = c.SetAttributes(urn, (Attribute("n", -round_),))
+        op = c.Delete(urn, missing_ok=True) if round_ % 3 == 0 else set_n
+        with suppress(NotFound):
+            store.commit(WRITE, c.Change((op,))).result(10)
+    store._filling.wait()
+    kept = {urn: store._recent.get(urn) for urn in urns}
+    there = {urn: whole_entity(store._reader(), urn) for urn in urns}
+    assert sum(one is not None for one in kept.values()) > 400
+    for urn, one in kept.items():
+        assert one is None or one == there[urn]
+    for number in range(1, 601):
+        known = store._recent.numbered(number)
+        assert known is None or known.urn == f"urn:ngsi-ld:City:{number - 1}"
+
+
+def test_what_is_kept_has_a_bound(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    urns = [f"urn:ngsi-ld:City:{n}" for n in range(300)]
+    new = (Entity(urn, ("City",), (Attribute("n", n),)) for n, urn in enumerate(urns))
+    store.commit(WRITE, c.Change(tuple(map(c.Create, new)))).result(10)
+    one = weight(store.entity(READ, urns[0]))
+    assert one > len(urns[0])
+    monkeypatch.setattr(recent, "_open", WeakSet([store._recent]))
+    monkeypatch.setattr(allowance, "bytes_max", 100 * one)
+    for urn in urns:
+        assert store.entity(READ, urn).urn == urn
+    kept = [urn for urn in urns if store._recent.get(urn) is not None]
+    assert 45 <= len(kept) <= 101 and kept == urns[-len(kept) :]

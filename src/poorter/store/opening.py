@@ -8,7 +8,14 @@ from pathlib import Path
 from poorter.city.clock import Clock
 from poorter.city.errors import Unavailable
 from poorter.store import sqlite
+from poorter.store.tables.recent import allowance, machine_bytes
 from poorter.store.tables.store import TableStore
+
+
+def allow(memory_mib: int) -> None:
+    """Let the stores of this process keep so much of what they read in memory, all together; 0: an
+    eighth of what the machine has."""
+    allowance.bytes_max = memory_mib * 1024 * 1024 or machine_bytes() // 8
 
 
 def open_store(folder: Path, clock: Clock, url: str = "", owner_url: str = "") -> TableStore:

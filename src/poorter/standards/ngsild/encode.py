@@ -86,6 +86,14 @@ def _with_context(doc: dict[str, Any], form: Form) -> dict[str, Any]:
     return doc
 
 
+_PLAIN_FORM = Form()
+
+
+def encode_plain(entity: StoredEntity) -> bytes:
+    """The normalised form under the core context, which most requests want."""
+    return _joined(entity, _PLAIN_FORM)
+
+
 # -- stored bytes --------------------------------------------------------------------------------
 
 
@@ -104,26 +112,6 @@ def _joined(entity: StoredEntity, form: Form) -> bytes:
         parts.append(b',"@context":' + form.embed)
     parts.append(b"}")
     return b"".join(parts)
-
-
-_plain: dict[str, tuple[StoredEntity, bytes]] = {}
-_PLAIN_MAX = 20_000
-_PLAIN_FORM = Form()
-
-
-def encode_plain(entity: StoredEntity) -> bytes:
-    """The normalised form under the core context. A store hands out the very same object while
-    nothing has changed; then the bytes are the same too."""
-    if entity.subject is not None:
-        return _joined(entity, _PLAIN_FORM)  # what is about a person is kept in no cache
-    known = _plain.get(entity.urn)
-    if known is not None and known[0] is entity:
-        return known[1]
-    body = _joined(entity, _PLAIN_FORM)
-    if len(_plain) >= _PLAIN_MAX:
-        _plain.clear()
-    _plain[entity.urn] = (entity, body)
-    return body
 
 
 def _attributes(attributes: tuple[StoredAttribute, ...], form: Form) -> list[bytes]:

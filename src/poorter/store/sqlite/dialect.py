@@ -34,6 +34,12 @@ _CORRECT_WORDS = (
     "WHERE last.value = ?6 AND typeof(last.value) = typeof(?6))"
 )
 
+_INSTANCES = (
+    "(SELECT json_group_array(json_array(a.id, n.name, a.dataset, a.created_us, a.modified_us, "
+    "a.expires_us, a.version, CAST(a.body AS TEXT))) FROM attribute a "
+    "CROSS JOIN name n ON n.id = a.name WHERE a.entity = {0} AND a.live)"
+)
+
 
 def _many(values: Sequence[Any]) -> str:
     return msgspec.json.encode(values).decode()
@@ -78,11 +84,7 @@ DIALECT = Dialect(
     history_bytes=(
         "SELECT coalesce(sum(pgsize), 0) FROM dbstat WHERE name = 'history' AND aggregate = 1"
     ),
-    instances=(
-        "(SELECT json_group_array(json_array(a.id, n.name, a.dataset, a.created_us, a.modified_us, "
-        "a.expires_us, a.version, CAST(a.body AS TEXT))) FROM attribute a "
-        "CROSS JOIN name n ON n.id = a.name WHERE a.entity = {0} AND a.live)"
-    ),
+    instances=_INSTANCES,
     refusals=(apsw.ConstraintError, apsw.TooBigError),
     failures=(apsw.Error,),
     describe=_describe,
@@ -100,6 +102,11 @@ DIALECT = Dialect(
         numbers=(
             "SELECT group_concat(format('%d,%!.17g', entity, num)) FROM attribute "
             "WHERE entity > ?2 AND entity <= ?3 AND +name = ?1 AND num IS NOT NULL AND live"
+        ),
+        wholes=(
+            "SELECT json_group_array(json_array(e.urn, e.id, e.types, e.scopes, e.version, "
+            f"e.created_us, e.modified_us, e.expires_us, {_INSTANCES.format('e.id')} || '')) "
+            "FROM (SELECT * FROM entity WHERE id > ?1 AND live ORDER BY id LIMIT ?2) e"
         ),
     ),
 )

@@ -81,6 +81,7 @@ class SqliteStore(TableStore):
         """Finish what is queued, then stop."""
         self._rounds.stop()
         self._spots.stop()
+        self._filling.stop()
         self._writer.close()
         own = getattr(self._local, "connection", None)
         if own is not None:  # those of other threads end with them

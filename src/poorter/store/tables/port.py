@@ -28,11 +28,14 @@ class Packed:
     `places`: row, entity, cell, longitude and latitude (as good as 0.0001 degrees) of ?3 points,
     cell by cell, from the cell ?1 to before ?2. `numbers`: entity and number (as good as 16
     digits) of the instances of the name ?1, of entities after ?2 up to ?3.
+    `wholes`: ?2 live entities by ascending number, after the number ?1, as one JSON text: what
+    `reading.COLUMNS` says of each, and its `Dialect.instances` as a text.
     """
 
     entities: str
     places: str
     numbers: str
+    wholes: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)

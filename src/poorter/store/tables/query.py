@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from heapq import merge
 from itertools import islice
 from operator import itemgetter
@@ -34,6 +34,7 @@ from poorter.store.tables.expiring import LASTS
 from poorter.store.tables.naming import named
 from poorter.store.tables.port import Connection
 from poorter.store.tables.reading import COLUMNS, visible_entity, whole, wholes
+from poorter.store.tables.recent import Numbered, Recent
 from poorter.store.tables.spots import Between, Ints, Spots
 
 DRIVE_MAX = 4000
@@ -43,6 +44,8 @@ SELECTIVE = 1000  # up to so many, what q finds is looked at instead
 SECONDS_MAX = 10.0
 PART = 200  # candidates that are read at once to count them
 _decode = msgspec.json.Decoder().decode
+#: the columns of a row that nothing is asked of
+_UNUSED = (0, 0, 0, None)
 _IN_CELL = "SELECT 1 FROM cell WHERE cell = ?"
 #: what `COLUMNS` gives of an entity, and all of it where that was read, else None
 Row = tuple[Any, ...]
@@ -67,50 +70,59 @@ class Names:
         return number
 
 
-def run_query(
-    connection: Connection,
-    names: Names,
-    spots: Spots,
-    permit: Permit,
-    query: Query,
-    expiring: Expiring,
-) -> Page:
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question, on whose behalf, and what answers it. `expiring`: see there."""
+
+    connection: Connection
+    names: Names
+    spots: Spots
+    permit: Permit
+    query: Query
+    expiring: Expiring
+
+
+def run_query(asked: Asked, recent: Recent) -> Page:
     """A page of entities that match and exist for this permit, all of one moment."""
+    settled = recent.settled()
+    page, search = _answered(asked, None if settled is None else recent)
+    if settled is not None:
+        if search.recalled and recent.settled() != settled:
+            return _answered(asked, None)[0]  # what was in memory may be of another moment
+        recent.keep(search.fresh, settled)
+    return page
+
+
+def _answered(asked: Asked, recent: Recent | None) -> tuple[Page, _Search]:
+    query = asked.query
     limit = min(query.limit, PAGE_MAX)
-    since = spots.generation
-    with connection.moment():
-        search = _Search(connection, names, spots, since, permit, query, expiring)
+    since = asked.spots.generation
+    with asked.connection.moment():
+        search = _Search(asked, recent, since)
         rows = list(islice(search.rows(query.after or "", limit + 1), limit + 1)) if limit else []
         page = tuple(search.entities(rows[:limit]))
         count = search.count() if query.count else None
-        return Page(page, count, page[-1].urn if len(rows) > limit else None)
+        return Page(page, count, page[-1].urn if len(rows) > limit else None), search
 
 
 class _Search:
     """One query, compiled."""
 
-    def __init__(
-        self,
-        connection: Connection,
-        names: Names,
-        spots: Spots,
-        since: int,
-        permit: Permit,
-        query: Query,
-        expiring: Expiring,
-    ) -> None:
-        self._connection = connection
-        self._names = names
-        self._spots = spots
+    def __init__(self, asked: Asked, recent: Recent | None, since: int) -> None:
+        """`recent`: entities in memory, where they are of the same moment. `since`: when that is,
+        for the arrays."""
+        self._connection = asked.connection
+        self._names = asked.names
+        self._spots = asked.spots
         self._since = since
-        self._permit = permit
-        self._query = query
-        self._now_us, overdue = expiring
+        self._permit = asked.permit
+        query = self._query = asked.query
+        self._now_us, overdue = asked.expiring
         self._overdue = overdue
         self._types = self._visible_types()
         self._deadline = time.monotonic() + SECONDS_MAX
         self._terms: list[Term] = []
-        self._dialect = connection.dialect
+        self._dialect = self._connection.dialect
         self._then = self._dialect.then
         if query.condition is not None:
             self._terms = compile_condition(query.condition, self._lookup, self._dialect)
@@ -134,6 +146,12 @@ class _Search:
         self._rules: dict[str, TypeRule | None] = {}
         self._terms_exact = all(term.exact for term in self._terms)
         self._exact = query.geo is None and self._terms_exact
+        self._compares = [term.compare for term in self._terms if term.compare is not None]
+        # all else is asked of the tables
+        self._recent = recent if len(self._compares) == len(self._terms) else None
+        #: how many were found in memory; those that were read instead
+        self.recalled = 0
+        self.fresh: list[Numbered] = []
 
     def entities(self, rows: list[Row]) -> Iterator[StoredEntity]:
         """Matches as they exist for the permit."""
@@ -222,6 +240,34 @@ class _Search:
     def _of_entities(self, entities: list[int], after: str) -> Iterator[Row]:
         """Those of these entities that the terms let through, by ascending id, with all there is of
         them: nearly all are on the page. So what is asked of a number is asked of what was read."""
+        rows, left = self._recall(entities, after)
+        if left:
+            read = self._whole_rows(left, after)
+            if len(self.fresh) < PAGE_MAX:
+                self.fresh += [(row[1], row[8]) for row in read]
+            rows += read
+        rows.sort(key=itemgetter(0))
+        for row in rows:
+            if all(_passes(row[8], compare) for compare in self._compares):
+                yield row
+
+    def _recall(self, entities: list[int], after: str) -> tuple[list[Row], list[int]]:
+        """Those that are in memory, and those that are not."""
+        if self._recent is None or self._types is None:
+            return [], entities
+        rows, left = [], []
+        for number in entities:
+            entity = self._recent.numbered(number)
+            if entity is None:
+                left.append(number)
+            else:
+                self.recalled += 1
+                if entity.urn > after and not set(self._types).isdisjoint(entity.types):
+                    types, scopes = " ".join(entity.types), " ".join(entity.scopes)
+                    rows.append((entity.urn, number, types, scopes, *_UNUSED, entity))
+        return rows, left
+
+    def _whole_rows(self, entities: list[int], after: str) -> list[Row]:
         sql = (
             f"SELECT {COLUMNS}, {self._dialect.instances.format('e.id')} "
             f"FROM {self._dialect.numbers.format('?', 'j')} "
@@ -229,12 +275,8 @@ class _Search:
         )
         values = [self._dialect.many(entities)]
         terms = [term for term in self._terms if term.compare is None]
-        asked = self._finish(sql, values, terms, after, types=True)
-        compares = [term.compare for term in self._terms if term.compare is not None]
-        for row in self._connection.stream(*asked):
-            entity = whole(row, row[8])
-            if all(_passes(entity, compare) for compare in compares):
-                yield (*row[:8], entity)
+        found = self._connection.stream(*self._finish(sql, values, terms, after, True, None))
+        return [(*row[:8], whole(row, row[8])) for row in found]
 
     def _tests(self) -> tuple[Between, ...]:
         return tuple(term.between for term in self._terms if term.between is not None)
@@ -321,10 +363,11 @@ class _Search:
         left: list[Term],
         after: str,
         types: bool = False,
-        order: str = "e.urn",
+        order: str | None = "e.urn",
     ) -> tuple[str, tuple[Any, ...]]:
-        """The select with all that is still to test, in the order of ids. `types`: these too."""
-        sql += f" AND {order} > ?"
+        """The select with all that is still to test, in the order of ids, or in none. `types`:
+        these too."""
+        sql += f" AND {order or 'e.urn'} > ?"
         values.append(after)
         if types and self._types is not None:
             marks = _marks(self._types)
@@ -340,7 +383,7 @@ class _Search:
         for term in left:
             sql += f" AND {term.sql}"
             values += term.values
-        return f"{sql} ORDER BY {order}", tuple(values)
+        return sql if order is None else f"{sql} ORDER BY {order}", tuple(values)
 
     def _by_cells(self, columns: str, after: str, cells: list[int]) -> tuple[str, tuple[Any, ...]]:
         """One select a cell, each in the order of ids, merged as far as they are read."""

@@ -11,7 +11,7 @@ import msgspec
 from poorter.gate.permit import Permit
 from poorter.store.contract import StoredAttribute, StoredEntity, visible
 from poorter.store.tables.port import Connection, Dialect
-from poorter.store.tables.recent import Recent
+from poorter.store.tables.recent import Numbered, Recent
 from poorter.store.transient import current
 
 #: what tells of an entity itself
@@ -58,8 +58,13 @@ def visible_entity(entity: StoredEntity, permit: Permit, now_us: int) -> StoredE
 
 def whole_entity(connection: Connection, urn: str) -> StoredEntity | None:
     """A live entity before any permit."""
+    found = _numbered(connection, urn)
+    return None if found is None else found[1]
+
+
+def _numbered(connection: Connection, urn: str) -> Numbered | None:
     rows = list(connection.execute(_one(connection.dialect), (urn,)))
-    return whole(rows[0], rows[0][8]) if rows else None
+    return (rows[0][1], whole(rows[0], rows[0][8])) if rows else None
 
 
 @lru_cache(maxsize=1024)
@@ -109,8 +114,9 @@ def recent_entity(
     found = recent.get(urn)
     if found is None:
         generation = recent.generation
-        found = whole_entity(connection, urn)
-        if found is None:
+        read = _numbered(connection, urn)
+        if read is None:
             return None
-        recent.keep(urn, found, generation)
+        recent.keep((read,), generation)
+        found = read[1]
     return visible_entity(found, permit, now_us)

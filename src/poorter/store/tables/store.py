@@ -32,12 +32,13 @@ from poorter.store.tables.compacting import Compaction, Rounds
 from poorter.store.tables.contents import TableContents
 from poorter.store.tables.evolution import evolution, evolving
 from poorter.store.tables.expiring import LASTS, Expiry
+from poorter.store.tables.filling import Filling
 from poorter.store.tables.grouping import grouped
 from poorter.store.tables.history import aggregate, history
 from poorter.store.tables.images import Watching
 from poorter.store.tables.manifest import Files, size
 from poorter.store.tables.port import Connection
-from poorter.store.tables.query import Names, run_query
+from poorter.store.tables.query import Asked, Names, run_query
 from poorter.store.tables.recent import Recent
 from poorter.store.tables.spots import Spots
 from poorter.store.tables.taking import TakeIn
@@ -79,7 +80,9 @@ class TableStore:
         self._recent = Recent()
         self._files = Files(folder)
         self._expiry = Expiry(connection)
-        self._spots = Spots(self._reader, connection.dialect.packed is not None)
+        packed = connection.dialect.packed
+        self._spots = Spots(self._reader, packed is not None)
+        self._filling = Filling(self._own_reader, self._recent, packed is not None)
         self._writer = Writer(
             connection,
             self._files,
@@ -159,6 +162,7 @@ class TableStore:
         now_us = self.clock.now_us()
         permit.check("read", now_us)
         found = reading.recent_entity(self._reader(), self._recent, permit, urn, now_us)
+        self._filling.want()
         if found is None:
             raise NotFound(f"{urn} is not there")
         return found
@@ -170,7 +174,12 @@ class TableStore:
     def query(self, permit: Permit, query: Query) -> c.Page:
         """Entities that match, by ascending id."""
         permit.check("read", self.clock.now_us())
-        return run_query(self._reader(), self._names, self._spots, permit, query, self._expiring())
+        self._filling.want()
+        return self._run_query(permit, query)
+
+    def _run_query(self, permit: Permit, query: Query) -> c.Page:
+        at = (self._reader(), self._names, self._spots)
+        return run_query(Asked(*at, permit, query, self._expiring()), self._recent)
 
     def expires_next_us(self) -> int:
         """When the next of what is kept expires, or has."""
@@ -284,7 +293,7 @@ class TableStore:
         permit.check("read", self.clock.now_us())
         bare = replace(query, condition=None, geo=None, scopes=None, attributes=(), count=False)
         reader = self._reader()
-        live = run_query(reader, self._names, self._spots, permit, bare, self._expiring())
+        live = self._run_query(permit, bare)
         return evolving(reader, permit, bare, live, query.limit)
 
     def record(self, permit: Permit, kind: str, record_id: str) -> c.Record:

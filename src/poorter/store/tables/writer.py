@@ -320,10 +320,12 @@ class Writer:
 
     def _commit(self, group: _Group) -> None:
         self._spots.announce()
+        self._recent.announce()
         try:
             self._connection.commit()
         except self._failures as wrong:
             self._spots.settle(committed=False)
+            self._recent.failed()
             self._fail(group, wrong)
             return
         self._spots.settle(committed=True)
