@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -185,6 +186,30 @@ def meets(target: Any, condition: Compare) -> bool:
         return isinstance(target, str) and not any(_like(target, v) for v in condition.values)
     test = _TESTS[condition.op]
     return any(test(target, value) for value in condition.values)
+
+
+def number_test(condition: Compare) -> Callable[[Any], bool]:
+    """`meets` for many values, most of which are numbers: for those the comparison is made once."""
+    (value,) = condition.values if len(condition.values) == 1 else (None,)
+    test = _OF_NUMBERS.get(condition.op)
+    if test is None or type(value) not in (int, float):
+        return lambda target: meets(target, condition)
+
+    def holds(target: Any) -> bool:
+        if type(target) is float or type(target) is int:
+            return bool(test(target, value))
+        return meets(target, condition)
+
+    return holds
+
+
+_OF_NUMBERS: dict[str, Callable[[Any, Any], Any]] = {
+    "==": operator.eq,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "<": operator.lt,
+    "<=": operator.le,
+}
 
 
 def _equal(target: Any, value: Any) -> bool:

@@ -8,7 +8,7 @@ stopped at a few thousand costs less than one wrong plan.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from heapq import merge
 from itertools import islice
@@ -21,8 +21,8 @@ import numpy as np
 from poorter.city.entity import Entity
 from poorter.city.errors import TooLarge
 from poorter.city.limits import PAGE_MAX
-from poorter.city.matching import matches, meets
-from poorter.city.query import Compare, Geo, Query, Scopes, Selector
+from poorter.city.matching import matches, number_test
+from poorter.city.query import Geo, Query, Scopes, Selector
 from poorter.city.scope import scope_pattern
 from poorter.gate.permit import ANY_TYPE, SEALED, Permit, TypeRule
 from poorter.store.body import decode_entity
@@ -146,9 +146,10 @@ class _Search:
         self._rules: dict[str, TypeRule | None] = {}
         self._terms_exact = all(term.exact for term in self._terms)
         self._exact = query.geo is None and self._terms_exact
-        self._compares = [term.compare for term in self._terms if term.compare is not None]
+        compares = [term.compare for term in self._terms if term.compare is not None]
+        self._numbers = [(one.path.name, number_test(one)) for one in compares]
         # all else is asked of the tables
-        self._recent = recent if len(self._compares) == len(self._terms) else None
+        self._recent = recent if len(compares) == len(self._terms) else None
         #: how many were found in memory; those that were read instead
         self.recalled = 0
         self.fresh: list[Numbered] = []
@@ -186,10 +187,12 @@ class _Search:
             if last is not None and not placed:
                 continue
             sure = self._exact or (placed and self._terms_exact)
-            # what the engine's own patterns can't say is looked at here
-            types = tuple(row[2].split(" "))
-            if sure or self._dialect.regexp or named(self._query, row[0], types, row[3]):
-                yield (row if isinstance(last, StoredEntity) else (*row[:8], None)), sure
+            if not sure and not self._dialect.regexp:
+                # what the engine's own patterns can't say is looked at here
+                types = tuple(row[2].split(" "))
+                if not named(self._query, row[0], types, row[3]):
+                    continue
+            yield (row if isinstance(last, StoredEntity) else (*row[:8], None)), sure
 
     def _rule(self, types: str) -> TypeRule | None:
         """That of an entity of these types."""
@@ -248,7 +251,10 @@ class _Search:
             rows += read
         rows.sort(key=itemgetter(0))
         for row in rows:
-            if all(_passes(row[8], compare) for compare in self._compares):
+            for name, holds in self._numbers:
+                if not _passes(row[8], name, holds):
+                    break
+            else:
                 yield row
 
     def _recall(self, entities: list[int], after: str) -> tuple[list[Row], list[int]]:
@@ -256,15 +262,15 @@ class _Search:
         if self._recent is None or self._types is None:
             return [], entities
         rows, left = [], []
+        numbered, asked = self._recent.numbered, frozenset(self._types)
         for number in entities:
-            entity = self._recent.numbered(number)
+            entity = numbered(number)
             if entity is None:
                 left.append(number)
-            else:
-                self.recalled += 1
-                if entity.urn > after and not set(self._types).isdisjoint(entity.types):
-                    types, scopes = " ".join(entity.types), " ".join(entity.scopes)
-                    rows.append((entity.urn, number, types, scopes, *_UNUSED, entity))
+            elif entity.urn > after and not asked.isdisjoint(entity.types):
+                types, scopes = " ".join(entity.types), " ".join(entity.scopes)
+                rows.append((entity.urn, number, types, scopes, *_UNUSED, entity))
+        self.recalled += len(entities) - len(left)
         return rows, left
 
     def _whole_rows(self, entities: list[int], after: str) -> list[Row]:
@@ -296,8 +302,10 @@ class _Search:
         if geo is None or not rule.covers(geo.attribute):
             return False
         if isinstance(found, StoredEntity):
-            bodies = [a.body for a in found.attributes if a.name == geo.attribute]
-            return any(map(self._lies, bodies))
+            for attribute in found.attributes:
+                if attribute.name == geo.attribute and self._lies(attribute.body):
+                    return True
+            return False
         return self._lies(found)
 
     def _lies(self, body: bytes) -> bool:
@@ -539,12 +547,12 @@ def _near(entity: Entity, geo: Geo) -> bool:
     )
 
 
-def _passes(entity: StoredEntity, compare: Compare) -> bool:
-    """Whether a number of it meets a comparison."""
+def _passes(entity: StoredEntity, name: str, holds: Callable[[Any], bool]) -> bool:
+    """Whether any value of a Property of that name is one that it holds of."""
     for attribute in entity.attributes:
-        if attribute.name == compare.path.name:
+        if attribute.name == name:
             doc = _decode(attribute.body)
-            if doc["type"] == "Property" and meets(doc["value"], compare):
+            if doc["type"] == "Property" and holds(doc["value"]):
                 return True
     return False
 

@@ -80,8 +80,9 @@ class Recent:
         self._touched: set[str] | None = None
         self._lock = threading.Lock()
         _open.add(self)
-        #: how many were kept because somebody read them
+        #: how many were kept because somebody read them, since all were gone
         self.read = 0
+        self.emptied = True
 
     @property
     def generation(self) -> int:
@@ -147,6 +148,7 @@ class Recent:
             if written is None and any(event.kind == "backfill" for event in events):
                 self._rows, self._older, self._taken = {}, {}, 0
                 self._touched = None  # it names one of many
+                self.read, self.emptied = 0, True
                 return
             written = written or {}
             urns = {event.urn for event in events}.union(written)

@@ -114,25 +114,24 @@ class Field:
     def within(self, box: Box, geo: Geo, tests: Iterable[Between]) -> Ints | None:
         """Entities whose points may be in the box and in the area, and that may pass the tests, by
         the order of their ids; None when too many would have to be looked at."""
-        spans = [
-            np.searchsorted(self.cells, (first, last + 1)) for first, last in spans_of_cells(box)
-        ]
-        if sum(int(end - start) for start, end in spans) > LOOKED_AT_MAX:
+        # all stretches of the arrays as one: a call for each would cost more than what is in it
+        edges = np.searchsorted(self.cells, np.array(spans_of_cells(box)) + np.array((0, 1)))
+        before = np.concatenate(((0,), np.cumsum(edges[:, 1] - edges[:, 0])))
+        if before[-1] > LOOKED_AT_MAX:
             return None
-        found = []
-        for start, end in spans:
-            may = None
-            for test in tests:
-                passes = self._passing(test, start, end)
-                may = passes if may is None else may & passes
-            found.append(np.arange(start, end) if may is None else np.flatnonzero(may) + start)
-        places = np.concatenate(found)
+        may = None
+        for test in tests:
+            passes = self._passing(test, edges.tolist())
+            may = passes if may is None else may & passes
+        places = np.arange(before[-1]) if may is None else np.flatnonzero(may)
+        places += (edges[:, 0] - before[:-1])[np.searchsorted(before, places, "right") - 1]
         places = places[_may_be_in(self.lon[places], self.lat[places], box, geo)]
         ordered: Ints = self.entities[places[np.argsort(self.rank[places], kind="stable")]]
         return ordered
 
-    def _passing(self, test: Between, start: int, end: int) -> Any:
-        column = self.numbers[test.name][start:end]
+    def _passing(self, test: Between, edges: list[list[int]]) -> Any:
+        numbers = self.numbers[test.name]
+        column = np.concatenate([numbers[start:end] for start, end in edges])
         low, high = test.low - abs(test.low) * _EXACT, test.high + abs(test.high) * _EXACT
         if low == -math.inf:
             passes = column <= high
