@@ -15,6 +15,8 @@ DAY_US = 24 * HOUR_US
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_MINUTES = tuple(f"T{minute // 60:02d}:{minute % 60:02d}" for minute in range(1440))
+_SECONDS = tuple(f":{second:02d}" for second in range(60))
 
 
 def parse_us(text: str) -> int:
@@ -52,10 +54,11 @@ def format_us(at_us: int) -> str:
 def format_once(at_us: int) -> str:
     """The same, for who has thousands of moments that don't come again: none of them is kept."""
     seconds, micro = divmod(at_us, SECOND_US)
-    days, second = divmod(seconds, 86_400)
+    minutes, second = divmod(seconds, 60)
+    days, minute = divmod(minutes, 1440)
     if micro:
-        return f"{_day(days)}{_clock(second)}.{micro:06d}".rstrip("0") + "Z"
-    return f"{_day(days)}{_clock(second)}Z"
+        return f"{_day(days)}{_MINUTES[minute]}{_SECONDS[second]}.{micro:06d}".rstrip("0") + "Z"
+    return f"{_day(days)}{_MINUTES[minute]}{_SECONDS[second]}Z"
 
 
 _kept = lru_cache(maxsize=4096)(format_once)
@@ -65,9 +68,3 @@ _kept = lru_cache(maxsize=4096)(format_once)
 def _day(days: int) -> str:
     """The date so many days after 1970; a series has many moments on each."""
     return (_EPOCH + timedelta(days=days)).date().isoformat()
-
-
-@lru_cache(maxsize=4096)
-def _clock(second: int) -> str:
-    """The time of day, of which a series has the same ones each day."""
-    return f"T{second // 3600:02d}:{second // 60 % 60:02d}:{second % 60:02d}"

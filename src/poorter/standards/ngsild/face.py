@@ -201,7 +201,7 @@ class Face:
         if linked:
             if inline is not None:
                 raise Invalid("@context in the body belongs to application/ld+json")
-            return doc, await self.context(request)
+            return doc, CORE if request.raw(b"link") is None else await self.context(request)
         if not isinstance(doc, dict):
             raise Misplaced("application/ld+json is a JSON object here")
         if inline is None:

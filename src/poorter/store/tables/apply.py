@@ -38,6 +38,8 @@ from poorter.store.tables.taking import TakeIn, Taking
 
 _encode = msgspec.json.Encoder().encode
 #: ops of which the temporal evolution has to hear
+_OF_ID = (c.SetAttributes, c.Delete, c.DeleteAttribute)
+_OF_ENTITY = (c.Create, c.Put, c.Replace)
 _NOTED = frozenset((c.SetAttributes, c.Replace, c.Delete, c.DeleteAttribute))
 LEAVES = "INSERT INTO leaf VALUES (?, ?, NULL, ?)"
 LINES = "INSERT INTO line VALUES (?, ?, ?)"
@@ -130,9 +132,9 @@ class Applier:
         """Get to know all entities that `ops` name, in one go rather than one by one."""
         urns: list[str] = []
         for op in ops:
-            if isinstance(op, c.SetAttributes | c.Delete | c.DeleteAttribute):
+            if isinstance(op, _OF_ID):
                 urns.append(op.urn)
-            elif isinstance(op, c.Create | c.Put | c.Replace):
+            elif isinstance(op, _OF_ENTITY):
                 urns.append(op.entity.urn)
             elif isinstance(op, c.Observe):
                 urns += urns_of(op.readings)

@@ -20,6 +20,7 @@ from poorter.store.tables.port import Connection, Statements
 from poorter.store.tables.rows import Known, Rows
 
 _encode = msgspec.json.Encoder().encode
+_CELLS = (int, float, str)
 
 
 @dataclass(slots=True)
@@ -35,7 +36,7 @@ class Outbox:
 
 def history_value(value: Any) -> Any:
     """A value as history keeps it: numbers and text as they are, all else as JSON bytes."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
+    if isinstance(value, bool) or not isinstance(value, _CELLS):
         return _encode(value)
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
         return float(value)
@@ -256,8 +257,10 @@ class Entities:
     def _note(
         self, kind: str, urn: str, types: tuple[str, ...], attributes: tuple[Attribute, ...]
     ) -> None:
-        names = tuple(dict.fromkeys([a.name for a in attributes]))
-        self._outbox.add(kind, urn, types, names)
+        names = [a.name for a in attributes]
+        if len(names) > 1:
+            names = list(dict.fromkeys(names))
+        self._outbox.add(kind, urn, types, tuple(names))
 
 
 def _apart(history: list[Row]) -> tuple[list[Row], list[Row]]:

@@ -51,6 +51,7 @@ WRITES = {
     "ON CONFLICT DO NOTHING",
 }
 Key = int | tuple[int, str]
+_NUMBERS = (int, float)
 
 
 class Known:
@@ -236,7 +237,8 @@ class Rows:
         number, text = indexed(attribute)
         body = encode_attribute(attribute)
         expires_us = ends_at_us(attribute)
-        self._expiry.at(expires_us)
+        if expires_us is not None:
+            self._expiry.at(expires_us)
         observed_us = attribute.observed_at_us
         key = self.key(attribute.name, attribute.dataset_id)
         row = known.instances.get(key, 0)
@@ -392,7 +394,7 @@ def indexed(attribute: Attribute) -> tuple[float | None, str | None]:
     """What the value indexes hold of it: a number, or a short text."""
     value = attribute.value
     if attribute.kind == "Property":
-        if isinstance(value, int | float) and not isinstance(value, bool):
+        if isinstance(value, _NUMBERS) and not isinstance(value, bool):
             return float(value), None
         if isinstance(value, str) and len(value) <= 256 and "\0" not in value:
             return None, value
