@@ -33,7 +33,8 @@ class Asker:
     @property
     def gone(self) -> bool:
         """Nobody waits any more, or the city stops: what is not done is better left."""
-        return self.stopping or self._reader.at_eof()
+        left = self._reader.at_eof() or self._writer.is_closing()  # the latter: killed, say
+        return self.stopping or left
 
     def tell(self, words: str) -> None:
         """How far it is. On the event loop."""

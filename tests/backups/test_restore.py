@@ -4,11 +4,14 @@
 import asyncio
 import shutil
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
 import pytest
+from tests.database import Database
 from tests.founded import founded, garage, put
+from tests.served import make_city
 from tests.walls.city import city
 from tests.walls.test_consents import FENNA, LOTTE, person, subject_in
 
@@ -16,17 +19,20 @@ from poorter.backups.manifest import FILE, STEM, read_manifest
 from poorter.backups.restoring import Known, Restored, check_backup, choose, restore
 from poorter.backups.signed import write_signed
 from poorter.backups.taking import Taken, take_backup
-from poorter.city.clock import ManualClock
+from poorter.city.clock import ManualClock, SystemClock
 from poorter.city.errors import Conflict, Invalid, NotFound, Unavailable
 from poorter.city.query import Query
 from poorter.city.text import Text
+from poorter.cli import main
 from poorter.config import Config, read_config
 from poorter.gate.genesis import RUN
 from poorter.gate.policy import Processor, Vote
+from poorter.gate.registry import rebuilding_permit
 from poorter.identity.keys import load_key, read_ring
 from poorter.ledger.checkpoint import parse_checkpoint
 from poorter.ledger.verify import verify_ledger
 from poorter.running import LEDGER_FOLDER, Running, open_city
+from poorter.store import sqlite
 
 
 def ledger(config: Config) -> Path:
@@ -269,5 +275,68 @@ def test_the_moment_that_is_asked_for_and_the_days_they_are_kept(tmp_path: Path)
             check_backup(*choose(target, keys, None), keys, ())
             with pytest.raises(Invalid, match="lost with it"):
                 await take_backup(running, running.config.paths_data / "backups")
+
+    asyncio.run(run())
+
+
+def test_a_city_in_a_database_goes_back_there(
+    tmp_path: Path, server: Database, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = SystemClock()
+    url = server.new_city()
+    store = {"store.url": url, "store.owner_url": server.owner_url}
+    folder = tmp_path / "city"
+    make_city(folder, store=store)
+
+    async def write(key: str, backup: bool) -> None:
+        running = await open_city(read_config(folder), clock)
+        await put(running, garage(key, 10))
+        if backup:
+            await take_backup(running, tmp_path / "backups")
+        running.close()
+
+    async def there() -> set[str]:
+        running = await open_city(read_config(folder), clock)
+        found = garages(running)
+        running.close()
+        return found
+
+    asyncio.run(write("a", True))
+    asyncio.run(write("b", False))
+    where = ["--city", str(folder)]
+    assert main(["restore", str(tmp_path / "backups"), *where]) == 0, capsys.readouterr().err
+    said = capsys.readouterr().out
+    assert "taken in again" in said and "leaf" in said
+    assert read_config(folder).store_url == url
+    assert asyncio.run(there()) == {"a"}
+    assert main(["ledger", "verify", *where]) == 0
+    (kept,) = folder.glob("data.before-*")
+    assert (kept / "city.db").exists(), "what was in the database is kept beside"
+    config = read_config(folder)
+    with closing(sqlite.open_store(kept, clock)) as before:
+        reading = rebuilding_permit(clock.now_us() + 10**9, "read")
+        assert {e.urn[-1] for e in before.query(reading, Query()).entities} >= {"a", "b"}
+    assert not (config.paths_data / "city.db").exists()
+
+
+def test_a_refused_restore_leaves_a_database_as_it_was(tmp_path: Path, server: Database) -> None:
+    store = {"store.url": server.new_city(), "store.owner_url": server.owner_url}
+    folder = tmp_path / "city"
+    make_city(folder, store=store)
+
+    async def run() -> None:
+        running = await open_city(read_config(folder), SystemClock())
+        taken = await take_backup(running, tmp_path / "backups")
+        running.close()
+        config = running.config
+        with pytest.raises(Invalid, match="no mirror"):
+            empty = tmp_path / "mirror"
+            empty.mkdir()
+            keys, known = config.paths_keys, Known(mirrors=[empty])
+            await restore(taken.folder, taken.manifest, folder, keys, known, SystemClock())
+        assert read_config(folder).store_url == store["store.url"]
+        assert not (config.paths_data / "city.db").exists()
+        again = await open_city(read_config(folder), SystemClock())
+        again.close()
 
     asyncio.run(run())

@@ -172,7 +172,7 @@ def test_a_served_city_moves_while_it_is_written_to(
     city = Served(folder)
     load = Load(city)
     try:
-        city.start()
+        city.start(60)
         prepare(city, 2000)
         load.start()
         time.sleep(1)
@@ -193,7 +193,7 @@ def test_a_served_city_moves_while_it_is_written_to(
         assert main(["migrate", url, *where]) == 1, "it is there already"
         capsys.readouterr()
         city.stop()
-        city.start()
+        city.start(60)
         check(city, load)
     finally:
         load.stop()
@@ -262,6 +262,7 @@ class Broken:
 
     def left(self, moving: subprocess.Popen[str]) -> str:
         _, wrong = moving.communicate(timeout=60)
+        time.sleep(1)  # as long as it would take to go on all the same
         self.load.stop()
         assert moving.returncode, "it was not done"
         assert not read_config(self.folder).store_url
@@ -278,15 +279,15 @@ def test_a_move_that_breaks_off_leaves_the_city_whole(tmp_path: Path, server: Da
         server.stop("immediate")
 
     try:
-        city.start()
+        city.start(60)
         prepare(city, 500)
         broken.stuck_copying(lambda verb: verb.kill())
         assert "can't be reached" in broken.stuck_copying(stop_database)
         server.start()
         broken.stuck_copying(lambda _: city.kill())
-        city.start()
+        city.start(60)
         broken.stuck_in_the_pause(lambda _: city.kill())
-        city.start()
+        city.start(60)
         load.start()
         out, wrong = begun(city.folder, server.new_city(), server, "copying").communicate()
         load.stop()

@@ -11,8 +11,7 @@ import pytest
 from tests.database import Database, database
 from tests.served import SRC, Served, make_city
 
-from poorter.cli import main
-from poorter.config import FILE, read_config, write_config
+from poorter.config import read_config, write_config
 
 LD = {"content-type": "application/ld+json"}
 
@@ -85,24 +84,6 @@ def _goes_on_after_its_database_stopped(server: Database, url: str) -> None:
         assert made.status_code == 201, made.text
         assert client.get("/ngsi-ld/v1/entities/urn:ngsi-ld:City:7").status_code == 200
         assert client.get("/ngsi-ld/v1/entities/urn:ngsi-ld:City:900").status_code == 404
-
-
-def test_a_backup_comes_back_as_files(
-    server: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    city, backups = tmp_path / "city", str(tmp_path / "backups")
-    url = server.new_city()
-    make_city(city, store={"store.url": url, "store.owner_url": server.owner_url})
-    assert main(["backup", "--city", str(city), backups]) == 0
-    assert main(["restore", "--city", str(city), backups]) == 1
-    assert "take store.url out of city.toml" in capsys.readouterr().err
-    settings = (city / FILE).read_text("utf-8")
-    for address in (url, server.owner_url):
-        settings = settings.replace(f'"{address}"', '""')
-    (city / FILE).write_text(settings, "utf-8")
-    assert main(["restore", "--city", str(city), backups]) == 0
-    assert (city / "data" / "city.db").exists()
-    assert "all signed and in their place" in capsys.readouterr().out
 
 
 def test_without_psycopg_it_is_said_what_to_install(tmp_path: Path) -> None:

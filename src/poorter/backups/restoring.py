@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import apsw
@@ -23,7 +23,7 @@ from poorter.city.clock import Clock
 from poorter.city.errors import Conflict, Invalid, NotFound, Unavailable
 from poorter.city.time import DAY_US
 from poorter.config import FILE as CITY_FILE
-from poorter.config import Config, read_config
+from poorter.config import Config, read_config, set_store
 from poorter.gate.permit import Action, Permit
 from poorter.gate.registry import rebuilding_permit
 from poorter.identity.keys import PublicPair, rotate_key
@@ -33,8 +33,10 @@ from poorter.ledger.checkpoint import Checkpoint, verify_checkpoint
 from poorter.ledger.verify import verify_ledger
 from poorter.running import LEDGER_FOLDER, open_city
 from poorter.store.lock import lock_directory
+from poorter.store.opening import open_store as open_any
 from poorter.store.sqlite import open_store
 from poorter.store.sqlite.connect import FILE as STORE_FILE
+from poorter.store.tables.whole import Unfinished
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,8 @@ class Restored:
     leaves: int = 0
     again: int = 0
     kept_at: Path | None = None
+    #: where the city was, and belongs: the addresses of its database and of the owner of its tables
+    database: tuple[str, str] | None = None
     said: list[str] = field(default_factory=list)
 
 
@@ -85,7 +89,8 @@ def check_backup(folder: Path, manifest: Manifest, keys: Path, notes: Iterable[b
 async def restore(
     folder: Path, manifest: Manifest, city: Path, keys: Path, known: Known, clock: Clock
 ) -> Restored:
-    """Put a backup in the place of the city's data, which is kept beside it.
+    """Put a backup in the place of the city's data, which is kept beside it. A city in a database
+    comes back as files, and city.toml says so: whoever asked moves it into its database again.
 
     Raises: Invalid when the backup is damaged or of another city, Unavailable when the city is
     being served, Conflict when the log would fork. Until then nothing was changed.
@@ -100,29 +105,51 @@ async def restore(
     config = read_config(city)
     data = config.paths_data
     new = data.with_name(f"{data.name}.restoring")
-    if config.store_url:
-        raise Invalid(
-            "a backup comes back as files: take store.url out of city.toml, restore, and then move"
-            " the city into a database of its own"
-        )
     lock_directory(data).close()  # nobody serves it
     try:
+        if config.store_url:
+            found.database = config.store_url, config.store_owner_url
+            _bring_down(config, found, clock)
         shutil.rmtree(new, ignore_errors=True)
         shutil.copytree(folder / STORE, new)
         shutil.copytree(folder / LEDGER, new / LEDGER_FOLDER)
         _go_on(new, config, known, signed, found, clock)
         sync_files(new)
         kept_at = data.with_name(f"{data.name}.before-{stamp(clock.now_us())}")
+        if found.database is not None:
+            set_store(city, "", "")
+            config = replace(config, store_url="", store_owner_url="")
         data.rename(kept_at)
         new.rename(data)
         found.kept_at = kept_at
         sync_files(data)
     finally:
         shutil.rmtree(new, ignore_errors=True)
+        if config.store_url:  # nothing came of it
+            (data / STORE_FILE).unlink(missing_ok=True)
     if config.ledger_origin != manifest.origin:
         rotate_key(keys, "ledger", config.ledger_origin, clock.now_us())
     await _first_start(config, known, found, clock)
     return found
+
+
+def _bring_down(config: Config, found: Restored, clock: Clock) -> None:
+    """What a database holds of the city, into the file that it would be in without one, so that it
+    is kept beside like any other, and its leaves are taken in again."""
+    data = config.paths_data
+    down = data.with_name(f"{data.name}.down")
+    shutil.rmtree(down, ignore_errors=True)
+    try:
+        old = open_any(data, clock, config.store_url, config.store_owner_url)
+    except Unfinished as wrong:
+        found.said.append(f"what the database held is not kept: {wrong.detail}")
+        return
+    try:
+        old.backup(_permit(clock, "read"), str(down))
+        (down / STORE_FILE).replace(data / STORE_FILE)
+    finally:
+        old.close()
+        shutil.rmtree(down, ignore_errors=True)
 
 
 def check_policy(version: int, keys: Path) -> None:

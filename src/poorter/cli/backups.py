@@ -12,6 +12,7 @@ from poorter.backups.taking import take_backup
 from poorter.city.clock import SystemClock
 from poorter.city.errors import Invalid
 from poorter.city.time import parse_us
+from poorter.cli.moving import move_city
 from poorter.config import FILE, read_config
 from poorter.control import ask_served
 from poorter.ledger.sequencer import CHECKPOINT_FILE
@@ -54,6 +55,10 @@ def restoring(arguments: argparse.Namespace) -> int:
     print("\n".join(done.said))
     if done.kept_at is not None:
         print(f"the data that was there is in {done.kept_at}")
+    if done.database is not None:
+        print("the city is in files, whole; now back into its database")
+        config = read_config(arguments.city)
+        print(asyncio.run(move_city(config, *done.database, instead=True)))
     return 0
 
 

@@ -8,7 +8,8 @@ import asyncio
 
 from poorter.city.clock import SystemClock
 from poorter.cli.backups import keys_of
-from poorter.config import Config, read_config
+from poorter.cli.moving import move_city
+from poorter.config import read_config
 from poorter.control import ask_served
 from poorter.running import open_city
 
@@ -52,7 +53,7 @@ def migrating(arguments: argparse.Namespace) -> int:
     itself when it is being served; out of it, stopped."""
     config, to = read_config(arguments.city), arguments.to
     if to != "files" and not config.store_url:
-        print(asyncio.run(_move(config, to, arguments.owner)))
+        print(asyncio.run(move_city(config, to, arguments.owner)))
         return 0
     from poorter.leaving.migrating import migrate
     from poorter.leaving.rebuilding import Engine
@@ -64,27 +65,3 @@ def migrating(arguments: argparse.Namespace) -> int:
     print(f"{done.leaves} leaves, all signed and in their place; city.toml says where the city is")
     print(f"the data as it was is in {done.kept_at}")
     return 0
-
-
-async def _move(config: Config, url: str, owner_url: str) -> str:
-    asked = {"ask": "migrate", "to": url, "owner": owner_url}
-    said = await ask_served(config.paths_data, asked, print)
-    if said is not None:
-        return said
-    from poorter.leaving.moving import move
-
-    running = await open_city(config, SystemClock())
-    try:
-        return (await move(running, url, owner_url, _Printing())).words()
-    finally:
-        running.close()
-
-
-class _Printing:
-    """Whoever stands before this terminal."""
-
-    gone = False
-
-    def tell(self, words: str) -> None:
-        """How far it is."""
-        print(words)

@@ -10,6 +10,7 @@ has changed, whatever breaks; from then on it is in PostgreSQL, whole.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -75,8 +76,11 @@ class Moved:
         return "\n".join(lines)
 
 
-async def move(running: Running, url: str, owner_url: str, asker: Asker) -> Moved:
-    """Move the city to the database at `url`, as `store/postgres` takes it.
+async def move(
+    running: Running, url: str, owner_url: str, asker: Asker, instead: bool = False
+) -> Moved:
+    """Move the city to the database at `url`, as `store/postgres` takes it. `instead`: of the city
+    that is there.
 
     Raises: Invalid when it is in a database already, Conflict when there is a city in that one or
     what was copied differs, Unavailable when anything breaks or `asker` is gone: the city has
@@ -85,9 +89,11 @@ async def move(running: Running, url: str, owner_url: str, asker: Asker) -> Move
     before = running.store.inner
     if not isinstance(before, SqliteStore):
         raise Invalid("a city moves on from a database while it is stopped")
+    if not os.access(running.config.folder, os.W_OK):
+        raise Unavailable(f"{running.config.folder} can't be written: city.toml would not change")
     running.gate.permit(BACKUP, RUN, "read")
     await note_leaf(running, LEAVER, "everything", "migrate", "begun")
-    moving = _Moving(running, before, url, owner_url, asker)
+    moving = _Moving(running, before, url, owner_url, asker, instead)
     try:
         await asyncio.to_thread(moving.copy)
         await asyncio.to_thread(moving.catch_up)
@@ -106,7 +112,13 @@ class _Moving:
     """One move. What is no coroutine is called in a thread, one after the other."""
 
     def __init__(
-        self, running: Running, before: SqliteStore, url: str, owner_url: str, asker: Asker
+        self,
+        running: Running,
+        before: SqliteStore,
+        url: str,
+        owner_url: str,
+        asker: Asker,
+        instead: bool,
     ) -> None:
         self.found = Moved()
         self._running = running
@@ -114,6 +126,7 @@ class _Moving:
         self._url = url
         self._owner_url = owner_url
         self._asker = asker
+        self._instead = instead
         self._loop = asyncio.get_running_loop()
         self._departure: Departure | None = None
         self._let_go: Callable[[], None] | None = None
@@ -133,7 +146,9 @@ class _Moving:
         permit = self._running.gate.permit(BACKUP, RUN, "read")
         self._departure = Departure(self._before, permit, folder)
         tables = self._leaving.tables
-        self._arrival, self._let_go = open_arrival(self._url, self._owner_url, tables)
+        self._arrival, self._let_go = open_arrival(
+            self._url, self._owner_url, tables, self._instead
+        )
         self._leaving.copy()
         for name, table in tables.items():
             self._tell(f"copying {name}")

@@ -38,15 +38,18 @@ class Arrival:
     """Rows as they come, for one thread at a time. Its methods raise Invalid for what PostgreSQL
     can't keep, Unavailable when it can't be reached: then the city has not arrived."""
 
-    def __init__(self, writing: Connection, tables: Mapping[str, Table]) -> None:
-        """`writing`: a connection that keeps other writers of this city out.
+    def __init__(
+        self, writing: Connection, tables: Mapping[str, Table], instead: bool = False
+    ) -> None:
+        """`writing`: a connection that keeps other writers of this city out. `instead`: of the city
+        that is there, which goes.
 
-        Raises: Conflict where there is a city already.
+        Raises: Conflict where there is a city already, else.
         """
         self._link = writing
         self._tables = tables
         with self._writing():
-            if list(self._link.execute(STATE)):
+            if instead or list(self._link.execute(STATE)):
                 for name in ("place", *tables):
                     self._do(f"DELETE FROM {name}")
             elif any(list(self._link.execute(f"SELECT 1 FROM {t} LIMIT 1")) for t in tables):

@@ -26,7 +26,7 @@ from poorter.store.postgres.schema import bring_forward, check, checked_url, rol
 from poorter.store.sqlite.connect import FILE
 from poorter.store.tables.manifest import FOLDER, names
 from poorter.store.tables.store import TableStore
-from poorter.store.tables.whole import Table
+from poorter.store.tables.whole import Table, Unfinished
 
 #: a link that moves a city and hears nothing is given up
 _PATIENCE = {"connect_timeout": "10", "tcp_user_timeout": "20000", "keepalives_idle": "10"}
@@ -51,12 +51,12 @@ def open_store(
 
 
 def open_arrival(
-    url: str, owner_url: str, tables: Mapping[str, Table]
+    url: str, owner_url: str, tables: Mapping[str, Table], instead: bool = False
 ) -> tuple[Arrival, Callable[[], None]]:
     """For a city that moves into the database, the tables of which are made or brought forward if
-    there is an `owner_url`; and how to let go of it.
+    there is an `owner_url`; and how to let go of it. `instead`: of the city that is there.
 
-    Raises: Conflict where there is a city already; Invalid, Unavailable as `open_store` does.
+    Raises: Conflict where there is one, else; Invalid, Unavailable as `open_store` does.
     """
     checked_url(url, "the address")
     if owner_url:
@@ -69,7 +69,7 @@ def open_arrival(
         writing.close()
 
     try:
-        return Arrival(writing, tables), let_go
+        return Arrival(writing, tables, instead), let_go
     except BaseException:
         let_go()
         raise
@@ -144,7 +144,7 @@ class PostgresStore(TableStore):
 
     def _check_whole(self) -> None:
         if any(bytes(doc) != WHOLE for (doc,) in self._writing.execute(STATE)):
-            raise Unavailable("a move into this database was broken off: move the city again")
+            raise Unfinished("a move into this database was broken off: move the city again")
 
     def _forget_move(self) -> None:
         self._writing.begin()

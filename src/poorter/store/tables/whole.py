@@ -9,12 +9,16 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from poorter.city.errors import Unavailable
+
 #: rows that are copied, compared or written at once
 PART_ROWS = 5000
-#: kept as boxes by each engine in its own way; made of the attributes that have one
-PLACES = "place"
 HISTORY = "history"
 Values = tuple[Any, ...]
+
+
+class Unfinished(Unavailable):
+    """A part of a city lies here: it was on its way, and did not arrive."""
 
 
 @dataclass(frozen=True, slots=True)
