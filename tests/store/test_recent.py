@@ -2,6 +2,7 @@
 
 import itertools
 import random
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -173,3 +174,26 @@ def test_what_is_kept_has_a_bound(store: SqliteStore, monkeypatch: pytest.Monkey
         assert store.entity(READ, urn).urn == urn
     kept = [urn for urn in urns if store._recent.get(urn) is not None]
     assert 45 <= len(kept) <= 101 and kept == urns[-len(kept) :]
+
+
+def test_a_refused_change_beside_a_backfill_leaves_the_rest(store: SqliteStore) -> None:
+    """A backfill's event names one of many, and what a group with a refusal wrote is done twice:
+    those that it wrote are read again, no others."""
+    new = (Entity(urn, ("City",), (Attribute("n", 1),)) for urn in URNS)
+    store.commit(WRITE, c.Change(tuple(map(c.Create, new)))).result(10)
+    before = {urn: store.entity(READ, urn) for urn in URNS}
+    store._writer._lock.acquire()  # while one waits for it, the next three become one group
+    waiting = store.commit(WRITE, c.Change(()))
+    while store._writer._queue.qsize():
+        time.sleep(0.001)
+    readings = [c.Reading(urn, "m", 10, 7) for urn in URNS[1:3]]
+    first = store.commit(WRITE, c.Change((c.Observe("City", readings, one_event=True),)))
+    refused = store.commit(WRITE, c.Change((c.Create(Entity(URNS[0], ("City",))),)))
+    last = store.commit(WRITE, c.Change((c.SetAttributes(URNS[3], (Attribute("n", 9),)),)))
+    store._writer._release()
+    assert waiting.result(10) and isinstance(refused.exception(10), CityError)
+    assert first.result(10) and last.result(10)
+    for urn in (*URNS[:1], *URNS[4:]):
+        assert store._recent.get(urn) is before[urn]
+    for urn in URNS[1:4]:
+        assert store.entity(READ, urn) == whole_entity(store._reader(), urn) != before[urn]

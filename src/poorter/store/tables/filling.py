@@ -27,21 +27,20 @@ _decode = msgspec.json.Decoder(list[_Row]).decode
 
 
 class Filling:
-    """Of one store: once, and once more each time that all of them had to go."""
+    """Of one store, once as long as it is open."""
 
     def __init__(self, reader: Callable[[], Connection], recent: Recent, can: bool) -> None:
         """`reader`: a connection of its own. `can`: whether the engine tells of its entities."""
         self._reader = reader
         self._recent = recent
-        self._can = can
+        self._waiting = can
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
 
     def want(self) -> None:
         """Begin, if it is worth it by now."""
-        recent = self._recent
-        if recent.emptied and self._can and recent.read >= READ_MIN and not self._busy():
-            recent.emptied = False
+        if self._waiting and self._recent.read >= READ_MIN:
+            self._waiting = False
             self._thread = threading.Thread(target=self._fill, name="filling", daemon=True)
             self._thread.start()
 
@@ -52,12 +51,9 @@ class Filling:
 
     def stop(self) -> None:
         """Go no further."""
-        self._can = False
+        self._waiting = False
         self._stopped.set()
         self.wait()
-
-    def _busy(self) -> bool:
-        return self._thread is not None and self._thread.is_alive()
 
     def _fill(self) -> None:
         connection = self._reader()

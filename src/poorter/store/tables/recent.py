@@ -60,7 +60,7 @@ class Written(NamedTuple):
     at_us: int
 
 
-#: by entity; None where more happened to it than that attributes were written
+#: by entity; None where more happened to it than that attributes were written, or may have
 AllWritten = Mapping[str, Sequence[Written] | None]
 
 
@@ -80,9 +80,8 @@ class Recent:
         self._touched: set[str] | None = None
         self._lock = threading.Lock()
         _open.add(self)
-        #: how many were kept because somebody read them, since all were gone
+        #: how many were kept because somebody read them
         self.read = 0
-        self.emptied = True
 
     @property
     def generation(self) -> int:
@@ -140,17 +139,11 @@ class Recent:
         with self._lock:
             self._committing = False
 
-    def committed(self, events: Sequence[Event], written: AllWritten | None) -> None:
-        """After a commit, before its answers. `written`: None when that is not known."""
+    def committed(self, events: Sequence[Event], written: AllWritten) -> None:
+        """After a commit, before its answers."""
         with self._lock:
             self._generation += 1
             self._committing = False
-            if written is None and any(event.kind == "backfill" for event in events):
-                self._rows, self._older, self._taken = {}, {}, 0
-                self._touched = None  # it names one of many
-                self.read, self.emptied = 0, True
-                return
-            written = written or {}
             urns = {event.urn for event in events}.union(written)
             if self._touched is not None:
                 self._touched |= urns

@@ -94,6 +94,7 @@ class Rows:
         self._pending: dict[str, dict[Any, tuple[Any, ...]]] = {what: {} for what in WRITES}
         self._dirty = False
         self._written: dict[str, list[Written] | None] | None = {}
+        self._unsure: set[str] = set()  # those that were written while that was not known
         self._next_entity = self._next_attribute = 0
         self._count()
 
@@ -104,18 +105,25 @@ class Rows:
         for rows in self._pending.values():
             rows.clear()
         self._dirty = False
+        self._unsure.update(self._written or ())
         self._written = None
         self._count()
 
     def begin(self) -> None:
         """A group begins: note what becomes of the entities it touches."""
         self._written = {}
+        self._unsure = set()
         self._spots.begin()
 
     @property
     def written(self) -> AllWritten | None:
-        """What became of them, for whoever keeps some; None when that is not known."""
+        """What became of them; None when that is not known."""
         return self._written
+
+    @property
+    def touched(self) -> AllWritten:
+        """What became of all that were written in this group, as far as it is known."""
+        return {**(self._written or {}), **dict.fromkeys(self._unsure)}
 
     def changed_in_place(self, urn: str) -> None:
         """Its rows stay where they are, and say something else; no event tells of it."""
@@ -249,6 +257,8 @@ class Rows:
             found = self._written.setdefault(known.urn, [])
             if found is not None:
                 found.append(later)
+        else:
+            self._unsure.add(known.urn)
         if not row:
             row = self._new_row()
             made = (body, number, text, observed_us, now_us, version, True, expires_us)
@@ -358,6 +368,8 @@ class Rows:
         """More happens to it than that attributes are written."""
         if self._written is not None:
             self._written[known.urn] = None
+        else:
+            self._unsure.add(known.urn)
 
     def _write_entity(self, known: Known, now_us: int) -> None:
         self._note_changed(known)

@@ -88,7 +88,7 @@ class _Group:
     answers: list[Answer] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     changed: list[Changed] = field(default_factory=list)
-    written: AllWritten | None = None
+    written: AllWritten = field(default_factory=dict)
     expired: bool = False  # what was over went first
 
 
@@ -298,7 +298,7 @@ class Writer:
                 self.sequence = group.before
                 group = _Group(jobs, group.now_us, group.before)
                 self._apply_all(group, apart=True)
-            group.written = self._applier.rows.written
+            group.written = self._applier.rows.touched
         except self._failures as wrong:
             self._fail(group, wrong)
             return None
