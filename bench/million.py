@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from bench import requests
-from bench.cities import SIDE, SOUTH, serving
+from bench.cities import SIDE, SOUTH, memory_mib, serving
 from bench.lines import Line, Lines
 from bench.load_generator import Measured, best, ratio, wrk
 
@@ -36,6 +36,9 @@ def measure(million: Path, small: Path, entities_small: int) -> Lines:
             for what, q, share in (("all", "n%3C333", 0.001), ("few", "n=={k}", 0.02)):
                 measured = wrk(city.url, requests.query(q, radius_m(share)), seconds=3)
                 found.setdefault(what, []).append(measured)
+        assert city.process is not None
+        used = memory_mib(city.process.pid)
+    yield Line("memory, PSS of all processes, 1,000,000 entities", "", f"{used:,.0f} MiB")
     for what in ("retrieve", "update"):
         big, little = best(found[f"{what} {ENTITIES}"]), best(found[f"{what} {entities_small}"])
         bigs, littles = found[f"{what} {ENTITIES}"], found[f"{what} {entities_small}"]
