@@ -104,6 +104,26 @@ def test_an_attribute_that_goes_leaves_a_trace(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+def test_what_a_whole_write_leaves_out_leaves_a_trace(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with open_city(tmp_path) as (_, client):
+            seen = prop(1, observedAt=moment(0))
+            whole = city(n=seen, m=seen, o=[seen, {**seen, "datasetId": "urn:d:1"}], p=prop(1))
+            await client.post(f"{V1}/entities", json=whole)
+            less = city(m=seen, o=seen)
+            put = await client.post(f"{V1}/entityOperations/upsert", json=[less])
+            assert put.status_code == 204, put.text
+            asked = EVER | {"timeproperty": "deletedAt"}
+            gone = (await client.get(f"{URL}/{ID}", params=asked)).json()
+            assert set(gone) == {"id", "type", "n", "o"}, "p never had an evolution"
+            assert [one.get("datasetId") for one in gone["o"]] == ["urn:d:1"]
+            assert (await client.put(f"{V1}/entities/{ID}", json=city(o=seen))).status_code == 204
+            gone = (await client.get(f"{URL}/{ID}", params=asked)).json()
+            assert {name: len(gone[name]) for name in ("n", "m", "o")} == {"n": 1, "m": 1, "o": 1}
+
+    asyncio.run(run())
+
+
 def test_deletions_are_taken_into_an_evolution(tmp_path: Path) -> None:
     async def run() -> None:
         async with open_city(tmp_path) as (_, client):

@@ -40,7 +40,7 @@ _encode = msgspec.json.Encoder().encode
 #: ops of which the temporal evolution has to hear
 _OF_ID = (c.SetAttributes, c.Delete, c.DeleteAttribute)
 _OF_ENTITY = (c.Create, c.Put, c.Replace)
-_NOTED = frozenset((c.SetAttributes, c.Replace, c.Delete, c.DeleteAttribute))
+_NOTED = frozenset((c.SetAttributes, c.Delete, c.DeleteAttribute))
 LEAVES = "INSERT INTO leaf VALUES (?, ?, NULL, ?)"
 LINES = "INSERT INTO line VALUES (?, ?, ?)"
 #: the newest line of each subject, one step down the index however many lines there are
@@ -110,7 +110,7 @@ class Applier:
         if self.former.number:
             self.former.note(op, now_us)
         if kind in _NOTED:
-            self.instances.note(op, now_us, permit)
+            self.instances.note(op, now_us)
         return self._ops[kind](op, permit, now_us)
 
     def expired(self, now_us: int) -> tuple[c.Op, ...]:

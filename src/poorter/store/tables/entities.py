@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,6 +55,8 @@ class Entities:
         self._compacted = compacted
         self._outbox = outbox
         self._history: list[Row] = []
+        #: told of attributes that a whole write is about to take away
+        self.losing: Callable[[str, AbstractSet[tuple[str, str | None]], int], None] = _nobody
         #: What Readings remembers by (urn, name, datasetId); writes here make it untrue.
         self.remembered: dict[tuple[str, str, str | None], Any] = {}
 
@@ -197,11 +200,14 @@ class Entities:
         rows = self._rows
         keep = {rows.key(a.name, a.dataset_id) for a in entity.attributes}
         gone = [k for k, row in known.instances.items() if row > 0 and k not in keep]
-        gone = [key for key in gone if rule.covers(rows.name_of(key))]
+        names = {key: rows.name_of(key) for key in gone}
+        gone = [key for key in gone if rule.covers(names[key])]
+        if gone:
+            lost = {(names[k], k[1] if isinstance(k, tuple) else None) for k in gone}
+            self.losing(entity.urn, lost, now_us)
+            self.remembered.clear()
         for key in gone:
             rows.drop(known, key)
-        if gone:
-            self.remembered.clear()
         scopes = " ".join(entity.scopes)
         rest = (entity.attributes, now_us, entity.expires_at_us)
         version = self._write(known, entity.types, scopes, *rest)
@@ -275,6 +281,10 @@ def _apart(history: list[Row]) -> tuple[list[Row], list[Row]]:
         (again if moment in known else first).append(row)
         known.add(moment)
     return first, again
+
+
+def _nobody(urn: str, keys: AbstractSet[tuple[str, str | None]], now_us: int) -> None:
+    pass
 
 
 def _rule(permit: Permit, types: tuple[str, ...]) -> TypeRule:

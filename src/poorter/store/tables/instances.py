@@ -8,6 +8,7 @@ instances without a moment of their own, are kept beside it in the table `instan
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from hashlib import blake2s
 from itertools import groupby
@@ -78,6 +79,7 @@ class Instances:
         self._key = connection.dialect.target.format("urn, name, dataset, observed_us, n")
         self._evolved_key = connection.dialect.target.format("urn")
         self._entities = entities
+        entities.losing = self.lost
         self._readings = readings
         self._compacted = compacted
         self._outbox = outbox
@@ -164,37 +166,41 @@ class Instances:
         self._entities.remembered.clear()
         self._outbox.add("attributes", op.urn, types, (op.name,) if op.name else ())
 
-    def note(self, op: c.Op, now_us: int, permit: Permit | None = None) -> None:
+    def note(self, op: c.Op, now_us: int) -> None:
         """Before another op is applied: what it deletes of what has an evolution, an attribute that
-        is deleted by itself, and a change of scope become instances too. `permit`: what it does not
-        cover stays; None: it is the store's own op."""
+        is deleted by itself, and a change of scope become instances too."""
         if isinstance(op, c.SetAttributes):
             if op.scopes is not None:
                 self._flush()
                 self._scope_changes(op.urn, op.scopes, op.mode == "keep", now_us, now_us)
             return
         self._flush()
-        urn = op.entity.urn if isinstance(op, c.Replace) else getattr(op, "urn", "")
-        kept = {a.key for a in op.entity.attributes} if isinstance(op, c.Replace) else set()
+        urn = getattr(op, "urn", "")
         entity = whole_entity(self._connection, urn)
         if entity is None:
             return
-        rule = None if permit is None else permit.rule_of(entity.types)
         alone = isinstance(op, c.DeleteAttribute) and not entity.types[0].startswith(SEALED)
         for stored in entity.attributes:
-            if (stored.name, stored.dataset_id) in kept:
-                continue
-            if rule is not None and not rule.covers(stored.name):
-                continue
             if isinstance(op, c.DeleteAttribute) and (
                 stored.name != op.name
                 or (not op.every_instance and stored.dataset_id != op.dataset_id)
             ):
                 continue
-            doc = _decode(stored.body)
-            key = (urn, stored.name, stored.dataset_id or "")
-            if alone or "observedAt" in doc or self._has(key):
-                self._deleted(urn, stored, doc["type"], now_us)
+            self._goes(urn, stored, alone, now_us)
+
+    def lost(self, urn: str, keys: AbstractSet[tuple[str, str | None]], now_us: int) -> None:
+        """Before an entity is written whole: attributes that it has no longer."""
+        self._flush()
+        entity = whole_entity(self._connection, urn)
+        for stored in entity.attributes if entity else ():
+            if (stored.name, stored.dataset_id) in keys:
+                self._goes(urn, stored, False, now_us)
+
+    def _goes(self, urn: str, stored: c.StoredAttribute, alone: bool, now_us: int) -> None:
+        doc = _decode(stored.body)
+        key = (urn, stored.name, stored.dataset_id or "")
+        if alone or "observedAt" in doc or self._has(key):
+            self._deleted(urn, stored, doc["type"], now_us)
 
     # -- parts -------------------------------------------------------------------------------
 
