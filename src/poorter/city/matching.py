@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 import operator
-import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from poorter.city.entity import Attribute, Entity
 from poorter.city.errors import Invalid
+from poorter.city.pattern import occurs
 from poorter.city.query import And, Compare, Condition, Exists, Iri, Moment, Or, Path, Range
 from poorter.city.time import format_us, parse_us
 
@@ -236,7 +236,7 @@ def _ordered(target: Any, value: Any, test: Callable[[Any, Any], bool]) -> bool:
 
 
 def _like(target: Any, value: Any) -> bool:
-    return isinstance(target, str) and re.search(str(value), target) is not None
+    return isinstance(target, str) and occurs(str(value), target)
 
 
 _TESTS: dict[str, Callable[[Any, Any], bool]] = {

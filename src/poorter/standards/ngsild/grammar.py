@@ -8,7 +8,8 @@ import re
 from typing import Any
 
 from poorter.city.errors import Invalid, TooLarge
-from poorter.city.limits import PATTERN_CHARS_MAX, QUERY_CHARS_MAX, QUERY_TERMS_MAX
+from poorter.city.limits import QUERY_CHARS_MAX, QUERY_TERMS_MAX
+from poorter.city.pattern import checked
 from poorter.city.query import And, Compare, Condition, Exists, Iri, Moment, Or, Path, Range
 from poorter.city.time import parse_us
 from poorter.standards.ngsild.context import Context, external
@@ -199,13 +200,4 @@ class _Reader:
 
 
 def _pattern(text: str) -> str:
-    """A pattern that is safe to run: short, valid, without what makes matching explode."""
-    if len(text) > PATTERN_CHARS_MAX:
-        raise TooLarge(f"a pattern has at most {PATTERN_CHARS_MAX} characters")
-    if re.search(r"\(\?|\\[1-9]", text) or re.search(r"[*+}]\s*\)\s*[*+{]", text):
-        raise Invalid("this pattern could take too long: no nested repeats, lookarounds, or \\1")
-    try:
-        re.compile(text)
-    except (re.error, RecursionError, OverflowError) as wrong:
-        raise Invalid(f"not a pattern: {wrong}") from None
-    return text
+    return checked(text, "a pattern")

@@ -3,12 +3,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 from poorter.city.errors import Invalid
 from poorter.city.ids import check_name, check_uri
-from poorter.city.limits import PATTERN_CHARS_MAX
+from poorter.city.pattern import checked
 from poorter.city.query import Scopes
 from poorter.city.scope import check_pattern
 from poorter.standards.ngsild.context import Context
@@ -197,15 +196,5 @@ def scopes_of(text: str) -> Scopes:
 
 
 def id_pattern(text: str | None) -> str | None:
-    """A pattern of ids that is safe to run. Raises Invalid."""
-    if text is None:
-        return None
-    if len(text) > PATTERN_CHARS_MAX:
-        raise Invalid(f"idPattern has at most {PATTERN_CHARS_MAX} characters")
-    try:
-        re.compile(text)
-    except (re.error, RecursionError, OverflowError) as wrong:
-        raise Invalid(f"idPattern: {wrong}") from None
-    if re.search(r"\(\?|\\[1-9]", text) or re.search(r"[*+}]\s*\)\s*[*+{]", text):
-        raise Invalid("idPattern: no nested repeats, lookarounds, or \\1")
-    return text
+    """A pattern of ids that is safe to run. Raises Invalid, TooLarge."""
+    return None if text is None else checked(text, "idPattern")

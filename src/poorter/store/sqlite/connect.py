@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import re
 from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import apsw
 
 from poorter.city.errors import Unavailable
+from poorter.city.pattern import occurs
 from poorter.store.contract import SCHEMA_VERSION
 from poorter.store.sqlite.dialect import BUSY_MS, Connection
 
@@ -79,4 +79,4 @@ def migrate(connection: Connection) -> None:
 
 def _regexp(*values: apsw.SQLiteValue) -> bool:
     pattern, text = values
-    return isinstance(text, str) and re.search(str(pattern), text) is not None
+    return isinstance(text, str) and occurs(str(pattern), text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 
+from poorter.city.pattern import occurs
 from poorter.city.query import Query, Selector
 from poorter.city.scope import scope_pattern
 
@@ -34,5 +35,5 @@ def _selects(one: Selector, urn: str, types: tuple[str, ...]) -> bool:
     return (
         (not one.type_sets or any(set(names) <= set(types) for names in one.type_sets))
         and (not one.ids or urn in one.ids)
-        and (one.id_pattern is None or re.search(one.id_pattern, urn) is not None)
+        and (one.id_pattern is None or occurs(one.id_pattern, urn))
     )

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,6 +11,7 @@ from poorter.city.entity import Entity
 from poorter.city.errors import NotFound, TooLarge
 from poorter.city.limits import PAGE_MAX
 from poorter.city.matching import Linked, matches
+from poorter.city.pattern import occurs
 from poorter.city.query import And, Condition, Or, Query, Selector
 from poorter.gate.inside import check_join, inside
 from poorter.gate.permit import SEALED, Permit
@@ -99,7 +99,7 @@ def _meets(stored: StoredEntity, query: Query, linked: Linked) -> bool:
     types = set(stored.types)
     if query.type_sets and not any(types.issuperset(names) for names in query.type_sets):
         return False
-    if query.id_pattern is not None and re.search(query.id_pattern, stored.urn) is None:
+    if query.id_pattern is not None and not occurs(query.id_pattern, stored.urn):
         return False
     if query.selectors and not any(_selects(one, stored, types) for one in query.selectors):
         return False
@@ -120,7 +120,7 @@ def _selects(one: Selector, stored: StoredEntity, types: set[str]) -> bool:
     return (
         (not one.type_sets or any(types.issuperset(names) for names in one.type_sets))
         and (not one.ids or stored.urn in one.ids)
-        and (one.id_pattern is None or re.search(one.id_pattern, stored.urn) is not None)
+        and (one.id_pattern is None or occurs(one.id_pattern, stored.urn))
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from poorter.city.errors import Invalid
 from poorter.city.matching import matches
+from poorter.city.pattern import occurs
 from poorter.city.query import And, Condition, Geo, Or, Scopes, Selector
 from poorter.city.scope import scope_pattern
 from poorter.standards.ngsild.decode import parse_moment
@@ -118,7 +119,7 @@ def fits(entity: EntityInfo, asked: Selector) -> bool:
     if entity.id is not None:
         if asked.ids:
             return entity.id in asked.ids
-        return asked.id_pattern is None or re.search(asked.id_pattern, entity.id) is not None
+        return asked.id_pattern is None or occurs(asked.id_pattern, entity.id)
     if asked.ids:
         return any(entity.covers(urn, None) for urn in asked.ids)
     return True  # two patterns: whether an id meets both can't be told

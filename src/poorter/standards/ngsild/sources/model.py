@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from poorter.city.entity import Entity
 from poorter.city.errors import Invalid, TooLarge
 from poorter.city.ids import check_name, check_uri
+from poorter.city.pattern import occurs
 from poorter.city.place import check_geometry
 from poorter.standards.ngsild.context import Context
 from poorter.standards.ngsild.decode import (
@@ -73,7 +74,7 @@ class EntityInfo:
             return False
         if self.id is not None:
             return urn == self.id
-        return self.pattern is None or re.search(self.pattern, urn) is not None
+        return self.pattern is None or occurs(self.pattern, urn)
 
 
 @dataclass(frozen=True, slots=True)

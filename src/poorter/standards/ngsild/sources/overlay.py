@@ -4,13 +4,13 @@ which part of an entity lies where. What a permit doesn't cover isn't there, whe
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_right
 from dataclasses import replace
 from typing import Any
 
 from poorter.city.entity import Entity
 from poorter.city.errors import NotFound
+from poorter.city.pattern import occurs
 from poorter.city.query import Query, Selector
 from poorter.gate.permit import Permit
 from poorter.standards.ngsild.subscriptions.matching import meets
@@ -103,7 +103,7 @@ def meant(query: Query, entity: Entity) -> bool:
         return False
     if query.ids and entity.urn not in query.ids:
         return False
-    if query.id_pattern is not None and re.search(query.id_pattern, entity.urn) is None:
+    if query.id_pattern is not None and not occurs(query.id_pattern, entity.urn):
         return False
     if query.attributes and not any(a.name in query.attributes for a in entity.attributes):
         return False
@@ -114,5 +114,5 @@ def _selects(one: Selector, entity: Entity, types: set[str]) -> bool:
     return (
         (not one.type_sets or any(types.issuperset(names) for names in one.type_sets))
         and (not one.ids or entity.urn in one.ids)
-        and (one.id_pattern is None or re.search(one.id_pattern, entity.urn) is not None)
+        and (one.id_pattern is None or occurs(one.id_pattern, entity.urn))
     )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from poorter.city.entity import Entity
 from poorter.city.matching import Linked, matches
+from poorter.city.pattern import occurs
 from poorter.city.query import Query
 from poorter.city.scope import scope_pattern
 from poorter.gate.pseudonyms import is_shown
@@ -83,7 +84,7 @@ def meant(sub: Subscription, entity: StoredEntity) -> bool:
     return any(
         (not one.type_sets or any(types.issuperset(names) for names in one.type_sets))
         and (not one.ids or entity.urn in one.ids)
-        and (one.id_pattern is None or re.search(one.id_pattern, entity.urn) is not None)
+        and (one.id_pattern is None or occurs(one.id_pattern, entity.urn))
         for one in sub.selectors
     )
 
