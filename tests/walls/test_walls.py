@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.founded import OFFICERS
 from tests.walls.city import V1, T, city
-from tests.walls.test_consents import FENNA, person, subject_in
+from tests.walls.test_consents import FENNA, LOTTE, person, subject_in
 
 from poorter.city.clock import ManualClock
 from poorter.city.errors import Denied, Invalid, NotFound
@@ -274,5 +274,26 @@ def test_a_consent_withdrawn_in_one_wall_says_nothing_of_another(tmp_path: Path)
             await c.running.people.consents.object(person(c), "debt-help")
             assert (await c.apps["debt-help"].get(f"{V1}/entities/{debt}")).status_code == 404
             assert (await c.apps["home-care"].get(f"{V1}/entities/{care}")).status_code == 200
+
+    asyncio.run(run())
+
+
+def test_an_app_can_t_say_who_is_who_in_a_wall(tmp_path: Path) -> None:
+    """What a wall calls a person names somebody else when an app says it, in each wall another."""
+
+    async def run() -> None:
+        async with city(tmp_path) as c:
+            care, debts = c.apps["home-care"], c.apps["debt-help"]
+            await care.make("Client", resident=FENNA, name="Fenna")
+            subject = c.running.subject_of(FENNA, "care")
+            await care.make("Client", resident=subject, name="not Fenna")
+            await debts.make("Debtor", resident=subject, sum=5)
+            assert len(list(c.running.people.erasing.rows_of(subject))) == 1
+            two = [
+                {"type": "Property", "value": FENNA},
+                {"type": "Property", "value": LOTTE, "datasetId": "urn:d:1"},
+            ]
+            body = {"id": "urn:ngsi-ld:Client:x", "type": "Client", "resident": two}
+            assert (await care.post(f"{V1}/entities", body)).status_code == 400
 
     asyncio.run(run())

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import apsw
 
+from poorter.backups import persons
 from poorter.backups.leaves import Leaves
 from poorter.backups.manifest import LEDGER, SETTINGS, STORE, Manifest, damaged, stamp, sync_files
 from poorter.backups.taking import BACKUP, EVERYTHING, backups_in, ledger_keys, note_leaf
@@ -24,27 +25,34 @@ from poorter.city.errors import Conflict, Invalid, NotFound, Unavailable
 from poorter.city.time import DAY_US
 from poorter.config import FILE as CITY_FILE
 from poorter.config import Config, read_config, set_store
+from poorter.gate.inside import leaving
 from poorter.gate.permit import Action, Permit
-from poorter.gate.registry import rebuilding_permit
-from poorter.identity.keys import PublicPair, rotate_key
+from poorter.gate.registry import load, rebuilding_permit
+from poorter.identity.keys import PublicPair, read_ring, rotate_key
 from poorter.identity.mark import FILE as MARK_FILE
 from poorter.identity.mark import VersionMark
 from poorter.ledger.checkpoint import Checkpoint, verify_checkpoint
 from poorter.ledger.verify import verify_ledger
 from poorter.running import LEDGER_FOLDER, open_city
+from poorter.store.contents import EntityRow
 from poorter.store.lock import lock_directory
 from poorter.store.opening import open_store as open_any
+from poorter.store.policy import PolicyStore
 from poorter.store.sqlite import open_store
 from poorter.store.sqlite.connect import FILE as STORE_FILE
 from poorter.store.tables.whole import Unfinished
+from poorter.store.walls.vault import Vault
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is known of the log besides the backup: signed checkpoints, and copies of it."""
+    """What is known besides the backup: signed checkpoints of the log, copies of it, and an older
+    copy of the keys of persons. `go_on`: without those whom no key here opens."""
 
     notes: Sequence[bytes] = ()
     mirrors: Sequence[Path] = ()
+    person_keys: Path | None = None
+    go_on: bool = False
 
 
 @dataclass(slots=True)
@@ -93,7 +101,8 @@ async def restore(
     comes back as files, and city.toml says so: whoever asked moves it into its database again.
 
     Raises: Invalid when the backup is damaged or of another city, Unavailable when the city is
-    being served, Conflict when the log would fork. Until then nothing was changed.
+    being served, Conflict when the log would fork, or when persons in it were sealed with keys
+    that are not here. Until then nothing was changed.
     """
     found = Restored(manifest)
     check_policy(manifest.policy_version, keys)
@@ -114,6 +123,7 @@ async def restore(
         shutil.copytree(folder / STORE, new)
         shutil.copytree(folder / LEDGER, new / LEDGER_FOLDER)
         _go_on(new, config, known, signed, found, clock)
+        found.said += _persons(new, config, known, clock)
         sync_files(new)
         kept_at = data.with_name(f"{data.name}.before-{stamp(clock.now_us())}")
         if found.database is not None:
@@ -177,6 +187,20 @@ def _signed(known: Known, ring: list[PublicPair], manifest: Manifest) -> list[Ch
 def _size(note: bytes) -> int:
     """How many leaves a checkpoint is of, as it says itself."""
     return int(note.split(b"\n")[1])
+
+
+def _persons(new: Path, config: Config, known: Known, clock: Clock) -> list[str]:
+    """Whether the keys that are here open what the backup holds of persons; in words."""
+    store, vault = open_store(new, clock), Vault(config.paths_keys)
+    ring = [e.public() for e in read_ring(config.paths_keys) if e.use == "policy"]
+    try:
+        policy = load(PolicyStore(store), ring, clock).policy
+        with store.contents(leaving(_permit(clock, "read"), policy)) as contents:
+            found = persons.look(contents.rows(EntityRow), vault, known.person_keys)
+        return persons.settle(found, vault, clock.now_us(), go_on=known.go_on)
+    finally:
+        vault.close()
+        store.close()
 
 
 # -- the log goes on ---------------------------------------------------------------------------

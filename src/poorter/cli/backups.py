@@ -50,7 +50,7 @@ def restoring(arguments: argparse.Namespace) -> int:
         check_backup(folder, manifest, keys, ())
         print("every file is whole, every leaf in its place")
         return 0
-    known = Known(notes, mirrors)
+    known = Known(notes, mirrors, arguments.person_keys, arguments.unreadable)
     done = asyncio.run(restore(folder, manifest, arguments.city, keys, known, SystemClock()))
     print("\n".join(done.said))
     if done.kept_at is not None:

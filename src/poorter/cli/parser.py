@@ -112,6 +112,10 @@ def _backup_verbs(verbs: Verbs) -> None:
         help="a mirror of the ledger, for leaves that the backup lacks (repeatable)",
         **known,
     )
+    text = "persons.db of a copy of the keys from before they were changed (poorter rotate persons)"
+    restore.add_argument("--person-keys", type=Path, metavar="FILE", help=text)
+    text = "go on without the persons whom no key here opens"
+    restore.add_argument("--unreadable", action="store_true", help=text)
 
 
 def _leaving_verbs(verbs: Verbs) -> None:

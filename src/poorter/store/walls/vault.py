@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 
 import apsw
 
-from poorter.city.errors import Unavailable
+from poorter.city.errors import Conflict, Invalid, Unavailable
 
 FILE = "persons.db"
 KEY_BYTES = 32
@@ -27,6 +28,8 @@ _SCHEMA = (
     " since_us INTEGER NOT NULL) WITHOUT ROWID;"
     "CREATE TABLE IF NOT EXISTS due (subject TEXT PRIMARY KEY) WITHOUT ROWID;"
 )
+
+_TOMBSTONES = "SELECT subject, erased_us FROM tombstone"
 
 
 class Vault:
@@ -186,10 +189,44 @@ class Vault:
             list(self._connection.execute("DELETE FROM former WHERE subject = ?", (subject,)))
             self._former.pop(subject, None)
 
+    def older(self, file: Path) -> dict[str, bytes]:
+        """From an older copy of this file: the keys that are not those of now, of whoever was not
+        erased since. Raises Invalid for a file that is no such copy."""
+        try:
+            copy = apsw.Connection(str(file), flags=apsw.SQLITE_OPEN_READONLY)
+            keys = {str(s): bytes(k) for s, k in copy.execute("SELECT subject, secret FROM key")}
+            erased = {str(s): int(at) for s, at in copy.execute(_TOMBSTONES)}
+            copy.close()
+        except apsw.Error as wrong:
+            raise Invalid(f"{file} holds no keys of persons: {type(wrong).__name__}") from None
+        now = self.tombstones()
+        return {
+            subject: key
+            for subject, key in keys.items()
+            if erased.get(subject) == now.get(subject) and key != self.key(subject)
+        }
+
+    def take_former(self, keys: Mapping[str, bytes], now_us: int) -> None:
+        """Keys that were before: they open what they sealed until all of it is sealed anew. Raises
+        Conflict while keys are being changed."""
+        if self.left():
+            text = "keys of persons are being changed: serve the city until `poorter keys` says 0"
+            raise Conflict(text)
+        with self._lock, self._connection:
+            for subject, key in keys.items():
+                known = "SELECT 1 FROM key WHERE subject = ?"
+                if list(self._connection.execute(known, (subject,))):
+                    into = "INSERT INTO former VALUES (?, ?, ?)"
+                    list(self._connection.execute(into, (subject, key, now_us)))
+                    self._former[subject] = key
+                else:
+                    into = "INSERT INTO key VALUES (?, ?)"
+                    list(self._connection.execute(into, (subject, key)))
+
     def tombstones(self) -> dict[str, int]:
         """Who was erased, and when."""
         with self._lock:
-            rows = list(self._connection.execute("SELECT subject, erased_us FROM tombstone"))
+            rows = list(self._connection.execute(_TOMBSTONES))
         return {str(subject): int(at) for subject, at in rows}
 
     def close(self) -> None:
