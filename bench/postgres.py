@@ -96,11 +96,15 @@ def _counted(peer: Peer, script: str, rows: int, connections: int) -> Measured:
 def _line(what: str, rows: int, least: int, ours: list[Measured], theirs: list[Measured]) -> Line:
     top = best(ours)
     said = f"{top.per_second * rows:,.0f}/s, p50 {top.p50_ms:.1f} ms{top.failures}"
-    if not theirs:
-        return Line(what, "", said)
-    times = ratio([one.per_second for one in ours], [one.per_second for one in theirs])
+    pairs = [(a.per_second, b.per_second) for a, b in zip(ours, theirs, strict=False)]
+    pairs = [pair for pair in pairs if pair[1]]
+    if not pairs:
+        return Line(what, "", said + (", beside none in time" if theirs else ""))
+    times = ratio(*zip(*pairs, strict=True))
     other = best(theirs)
     said += f" = {times} x the peer's {other.per_second * rows:,.0f}/s{other.failures}"
+    if len(pairs) < len(theirs):
+        said += ", which did none in time in another round"
     met = times.middle >= least and not top.failed
     return Line(what, f"{least} x a SensorThings peer", said, met)
 

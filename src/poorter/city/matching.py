@@ -27,6 +27,12 @@ class _Words(list[str]):
     """The words of a LanguageProperty, in one language or in all."""
 
 
+class _Object(str):
+    """What a Relationship leads to. It has no order, so that it is in no range."""
+
+    __slots__ = ()
+
+
 _NOTHING = object()
 _LINKS = ("Relationship", "ListRelationship")
 
@@ -138,6 +144,9 @@ def _values(attribute: Attribute, keys: tuple[str, ...]) -> Iterator[Any]:
     if attribute.kind == "VocabProperty" and not keys:
         yield list(map(_Word, found)) if isinstance(found, list) else _Word(found)
         return
+    if attribute.kind in _LINKS and not keys:
+        yield list(map(_Object, found)) if isinstance(found, list) else _Object(found)
+        return
     for key in keys:
         found = found.get(key, _NOTHING) if isinstance(found, Mapping) else _NOTHING
     if found is not _NOTHING:
@@ -214,6 +223,8 @@ _OF_NUMBERS: dict[str, Callable[[Any, Any], Any]] = {
 
 def _equal(target: Any, value: Any) -> bool:
     if isinstance(value, Range):
+        if isinstance(target, _Object):
+            return False
         return _ordered(target, value.low, lambda a, b: a >= b) and _ordered(
             target, value.high, lambda a, b: a <= b
         )
