@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, sleep
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from poorter.backups.manifest import stamp
@@ -38,7 +38,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 #: a round that takes no longer is short enough for writers to wait for the next
 _SHORT_S = 0.3
-_ROUNDS_MAX = 200
+#: writers that are faster than rounds wait so long, then write for so long, by turns; in all
+_LEAN_S, _BREATH_S, _FOLLOW_S_MAX = 0.4, 0.05, 900.0
 _BESIDE = ("", "-wal", "-shm")
 
 
@@ -164,16 +165,20 @@ class _Moving:
         self._leaving.forget_copy()
 
     def catch_up(self) -> None:
-        """What was written meanwhile, until that is little."""
+        """What was written meanwhile, until that is little. Where it doesn't get less, writers are
+        slowed: each waits for part of a second, again and again."""
         self._leaving.quiet()
+        start, before, lean = perf_counter(), 0, False
         while True:
             began = perf_counter()
-            number = self._round()
+            number = self._round(lean)
             self._tell(f"{number} rows that were written meanwhile")
             if perf_counter() - began < _SHORT_S:
                 return
-            if self.found.rounds > _ROUNDS_MAX:
+            if perf_counter() - start > _FOLLOW_S_MAX:
                 raise Unavailable("the city is written to faster than it moves: try when it rests")
+            lean = lean or 0 < before < 1.5 * number
+            before = number
 
     async def switch(self) -> PostgresStore:
         """Writers wait; the last of it; then the city is there."""
@@ -229,16 +234,28 @@ class _Moving:
         data, clock = self._running.config.paths_data, self._before.clock
         return open_moved(self._url, data, clock, self._owner_url, self._before.lock)
 
-    def _round(self) -> int:
-        """All that was written since the last one; how many rows."""
-        number = 0
+    def _round(self, lean: bool = False) -> int:
+        """All that was written since the last one; how many rows. `lean`: writers wait for most of
+        it."""
+        number, held_at = 0, None
         self.found.rounds += 1
-        for changed, written, boxes in self._each(self._leaving.changed()):
-            for table, keys, rows in changed:
-                self._arrival.replace(table, keys, rows)
-                number += len(keys)
-            if written:
-                self._arrival.replace_places(written, boxes)
+        try:
+            for changed, written, boxes in self._each(self._leaving.changed()):
+                if lean and held_at is None:
+                    self._leaving.hold()
+                    held_at = perf_counter()
+                for table, keys, rows in changed:
+                    self._arrival.replace(table, keys, rows)
+                    number += len(keys)
+                if written:
+                    self._arrival.replace_places(written, boxes)
+                if held_at is not None and perf_counter() - held_at > _LEAN_S:
+                    self._leaving.go_on()
+                    held_at = None
+                    sleep(_BREATH_S)
+        finally:
+            if held_at is not None:
+                self._leaving.go_on()
         return number
 
     def _each(self, items: Iterator[T]) -> Iterator[T]:
