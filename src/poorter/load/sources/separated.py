@@ -84,28 +84,30 @@ def _records(path: Path, lines: _Lines, source: Source) -> Iterator[tuple[int, A
     header = source.header or _header(path, reader)
     check_header(path, header)
     yield 0, header
-    width = len(header)
-    while True:
-        first, cut = lines.number + 1, lines.cut
+    width, end, more = len(header), lines.number, True
+    while more:
         try:
-            cells = next(reader)
-        except StopIteration:
-            return
+            for cells in reader:
+                first, end = end + 1, lines.number
+                if len(cells) == width and lines.cut < first and "".join(cells).isascii():
+                    yield first, cells
+                elif cells or lines.cut >= first:
+                    yield first, _odd(cells, width, first, lines, source) or cells
+            more = False
         except csv.Error as wrong:
-            yield lines.number, f"not a CSV record: {wrong}"
-            continue
-        if lines.cut != cut:
-            yield first, f"a line of over {LINE_CHARS_MAX} characters"
-        elif len(cells) != width:
-            if cells:
-                yield (
-                    first,
-                    f"{len(cells)} columns where the header has {width}" + _to(first, lines),
-                )
-        elif not "".join(cells).isascii() and _has_surrogates(cells):
-            yield first, "not UTF-8" if source.encoding == "utf-8" else f"not {source.encoding}"
-        else:
-            yield first, cells
+            end = lines.number
+            yield end, f"not a CSV record: {wrong}"
+
+
+def _odd(cells: list[str], width: int, first: int, lines: _Lines, source: Source) -> str:
+    """Why a record is refused that is not quite like most; nothing when it isn't."""
+    if lines.cut >= first:
+        return f"a line of over {LINE_CHARS_MAX} characters"
+    if len(cells) != width:
+        return f"{len(cells)} columns where the header has {width}" + _to(first, lines)
+    if _has_surrogates(cells):
+        return "not UTF-8" if source.encoding == "utf-8" else f"not {source.encoding}"
+    return ""
 
 
 def _to(first: int, lines: _Lines) -> str:
