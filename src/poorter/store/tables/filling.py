@@ -21,7 +21,7 @@ from poorter.store.tables.recent import Recent
 
 #: reads of entities that were not in memory, before it begins
 READ_MIN = 5_000
-_AT_ONCE = 200
+_AT_ONCE = 1000
 _Row = tuple[str, int, str, str, int, int, int, int | None, str]
 _decode = msgspec.json.Decoder(list[_Row]).decode
 
@@ -63,13 +63,13 @@ class Filling:
         try:
             with suppress(*connection.dialect.failures):
                 while not self._stopped.is_set():
-                    began = time.monotonic()
+                    began = time.thread_time()  # waiting for others is no work
                     self._recent.begin_filling()
                     ((text,),) = connection.execute(packed.wholes, (last, _AT_ONCE))
                     rows = _decode(text)
                     if not rows or not self._recent.fill([(r[1], whole(r, r[8])) for r in rows]):
                         break
                     last = rows[-1][1]
-                    self._stopped.wait(time.monotonic() - began)
+                    self._stopped.wait(time.thread_time() - began)
         finally:
             connection.close()
