@@ -3,7 +3,6 @@
 
 python -m bench.postgres [--peer http://127.0.0.1:PORT/ROOT] [--many PATH]: as many sensors in both,
 the same readings, as many connections, one after the other in each round. A reading a request; a
-the same readings, as many connections, one after the other in each round. A reading a request; a
 hundred a request, of a hundred sensors (a feed); a thousand a request, of one of them (its past).
 Of a peer those readings count that are there afterwards.
 """
