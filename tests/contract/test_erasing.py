@@ -3,6 +3,7 @@
 
 from pathlib import Path
 
+import apsw
 import pytest
 from tests.permits import READ, WRITE, permit
 
@@ -39,6 +40,21 @@ def thing(value: object = WORD) -> Entity:
     return Entity(URN, ("Thing",), attributes)
 
 
+def naming(file: Path, urn: str) -> set[str]:
+    """The tables in which that name stands."""
+    connection = apsw.Connection(str(file), flags=apsw.SQLITE_OPEN_READONLY)
+    try:
+        asked = "SELECT m.name, c.name FROM sqlite_master m, pragma_table_info(m.name) c"
+        columns = list(connection.execute(asked + " WHERE m.type = 'table'"))
+        return {
+            table
+            for table, column in columns
+            if list(connection.execute(f'SELECT 1 FROM {table} WHERE "{column}" = ?', (urn,)))
+        }
+    finally:
+        connection.close()
+
+
 def test_what_is_erased_is_nowhere(store: Store, tmp_path: Path) -> None:
     write(store, Create(thing()), Put(Entity("urn:x:2", ("Thing",))))
     write(store, Observe("Thing", (Reading(URN, "a", 9, WORD + "2"),)))
@@ -53,6 +69,8 @@ def test_what_is_erased_is_nowhere(store: Store, tmp_path: Path) -> None:
     store.scrub(READ)
     for file in tmp_path.rglob("*"):
         assert not file.is_file() or WORD.encode() not in file.read_bytes(), file
+    for file in tmp_path.rglob("city.db"):
+        assert naming(file, URN) == {"event"}, "that it went"
     write(store, Erase(URN))  # once more is nothing
     write(store, Create(thing("new")))
     assert [o.value for o in store.history(READ, HistoryQuery(URN, ("a",)))] == ["new"]

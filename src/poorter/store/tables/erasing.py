@@ -56,6 +56,7 @@ class Erasing:
         for (instance,) in list(self._run(owned, (entity,))):
             self._compacted.drop(instance)
         self._do(f"DELETE FROM place WHERE id IN ({owned})", entity)
+        self._do(f"DELETE FROM cell WHERE attribute IN ({owned})", entity)
         self._do("DELETE FROM attribute WHERE entity = ?", entity)
         for name in types:
             self._do("DELETE FROM entity_type WHERE type = ? AND urn = ?", name, urn)
