@@ -10,13 +10,12 @@ from bench.cities import SIDE, SOUTH, WEST
 _ID = "/ngsi-ld/v1/entities/urn:ngsi-ld:City:"
 JSON = '{["content-type"] = "application/json"}'
 SEED = "math.randomseed(os.time())\n"
-#: a moment that never comes twice, so that each write is a new observation
+#: now, and never twice in a run, so that each write is a new observation
 MOMENT = """
 local n = 0
-local start = os.time() * 1000
 local function moment()
   n = n + 1
-  return os.date("!%Y-%m-%dT%H:%M:%S", 1700000000 + start % 40000000 + n) .. "Z"
+  return os.date("!%Y-%m-%dT%H:%M:%S") .. string.format(".%06dZ", n % 1000000)
 end
 """
 
