@@ -110,8 +110,12 @@ def joined(parts: Iterable[Rows]) -> Rows:
         return make_rows(())
     if len(parts) == 1:
         return parts[0]
-    whole = Rows(*(np.concatenate([getattr(p, n) for p in parts]) for n in Rows.__slots__))
-    return whole.take(np.lexsort((whole.sequence, whole.observed_us, whole.instance)))
+    return in_order(Rows(*(np.concatenate([getattr(p, n) for p in parts]) for n in Rows.__slots__)))
+
+
+def in_order(rows: Rows) -> Rows:
+    """Sorted by instance, moment and sequence, as segments are and merging takes them to be."""
+    return rows.take(np.lexsort((rows.sequence, rows.observed_us, rows.instance)))
 
 
 def latest(rows: Rows) -> Mask:

@@ -252,7 +252,8 @@ class Connection:
         """Make it durable. If the link breaks, what became of it is asked over another."""
         self._say_begin()
         try:
-            done = self._link.execute("COMMIT").statusmessage == "COMMIT"
+            # never prepared: that would be waited for by itself
+            done = self._link.execute("COMMIT", prepare=False).statusmessage == "COMMIT"
         except psycopg.OperationalError:
             if not self._was_committed():
                 raise

@@ -17,7 +17,7 @@ import numpy as np
 
 from poorter.city.time import HOUR_US
 from poorter.store.history.plan import SUFFIX, Segment, Window
-from poorter.store.history.rows import Ints, Rows, joined, make_rows
+from poorter.store.history.rows import Ints, Rows, in_order, joined, make_rows
 from poorter.store.tables.port import Connection
 
 #: instances whose readings may lie in segments: those of (types, name), from a moment on
@@ -175,7 +175,7 @@ class Folding:
             "WHERE h.received_us <= ?4",
             (dialect.many(ids.tolist()), window.from_us, window.until_us, job.received_us),
         )
-        return make_rows(list(rows))
+        return in_order(make_rows(list(rows)))  # how a database finds them is its own affair
 
     def _kept(self, job: Fold, before: int, last: int, ids: Ints, since: Ints) -> Iterator[Rows]:
         """What the old segments hold of instances in (before, last], less what is out or old."""

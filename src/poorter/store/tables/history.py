@@ -24,7 +24,7 @@ from poorter.city.query import HistoryQuery
 from poorter.gate.permit import Permit, TypeRule
 from poorter.store.contract import Bucket
 from poorter.store.history.hours import Sums, summed, sums_of
-from poorter.store.history.rows import Ints, Row, make_rows
+from poorter.store.history.rows import Ints, Row, in_order, make_rows
 from poorter.store.tables.manifest import (
     AFTER_ALL_US,
     BEFORE_ALL_US,
@@ -144,7 +144,7 @@ def sums_between(
             f"{dialect.then.format('history', 'h', _SPAN.format('?', '?'))}",
             (ids, from_us, until_us),
         )
-        late = make_rows(list(found))
+        late = in_order(make_rows(list(found)))
         for segment in segments(connection, from_us, until_us):
             moments = late.observed_us
             inside = (moments >= segment.from_us) & (moments < segment.until_us)
