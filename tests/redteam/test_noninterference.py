@@ -220,15 +220,20 @@ def test_waiting_for_events_ends_for_those_only_that_one_is_told(tmp_path: Path)
             urn = await care.make("Client", resident=FENNA, name="Fenna", diagnosis="x")
             after = (await care.get("/api/city/events")).json()["last"]
 
-            async def waits(app: App, types: str) -> bool:
-                """Whether the answer is held back although a diagnosis changes meanwhile."""
-                path = f"/api/city/events?after={after}&wait_s=5&type={types}"
-                asking = asyncio.ensure_future(app.get(path))
-                await asyncio.sleep(0.2)
-                body = {"diagnosis": {"value": f"{app.headers} {types}"}}
+            async def changes(value: str) -> None:
+                body = {"diagnosis": {"value": value}}
                 await care.client.patch(
                     f"{V1}/entities/{urn}/attrs", json=body, headers=care.headers
                 )
+
+            async def waits(app: App, types: str) -> bool:
+                """Whether the answer is held back although a diagnosis changes before and after
+                it is asked for."""
+                path = f"/api/city/events?after={after}&wait_s=5&type={types}"
+                await changes(f"before {app.headers} {types}")
+                asking = asyncio.ensure_future(app.get(path))
+                await asyncio.sleep(0.2)
+                await changes(f"{app.headers} {types}")
                 done, _ = await asyncio.wait([asking], timeout=0.5)
                 asking.cancel()
                 return not done

@@ -41,16 +41,26 @@ class Waiting:
         return [e for e in found if e.sequence <= last and _of(e, types)], last
 
     async def until_after(
-        self, after: int, types: frozenset[str], wait_s: float, told: Callable[[Event], bool]
+        self,
+        permit: Permit,
+        after: int,
+        types: frozenset[str],
+        wait_s: float,
+        told: Callable[[Event], bool],
     ) -> None:
         """Return when something of these types that the asker is told was committed after a
-        number, or time is up."""
+        number, or time is up. What the asker is not told ends no wait, whenever it came."""
         if self._count >= WAITING_MAX:
             return
+
+        def new(event: Event) -> bool:
+            return event.sequence > after and _of(event, types) and told(event)
+
         self._count += 1
-        follower = self._stream.follow(lambda event: _of(event, types) and told(event), 1)
+        follower = self._stream.follow(new, 1)
         try:
-            if self._store.sequence() <= after:  # after it follows: nothing falls in between
+            found, last = self.events(permit, after, types)  # after it follows: none in between
+            if not found and last < after + PAGE_MAX:
                 async with asyncio.timeout(wait_s):
                     with suppress(Gap, StopAsyncIteration):
                         await anext(follower)

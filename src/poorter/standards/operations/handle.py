@@ -169,7 +169,7 @@ async def events(handle: CityHandle, request: Request) -> Answer:
     after = _after(given.get("after"))
     wait_s = number(given, "wait_s", 0, 0, WAIT_S_MAX)
     types = frozenset(filter(None, given.get("type", "").split(",")))
-    caller, _ = handle.face.permit(request, "read")
+    caller, permit = handle.face.permit(request, "read")
     if after is not None and wait_s:
 
         def meets(event: Event) -> bool:
@@ -180,7 +180,7 @@ async def events(handle: CityHandle, request: Request) -> Answer:
             except CityError:
                 return True
 
-        await handle.waiting.until_after(after, types, wait_s, meets)
+        await handle.waiting.until_after(permit, after, types, wait_s, meets)
     _, permit = handle.face.permit(request, "read")
     found, last = handle.waiting.events(permit, after, types)
     told = [StoredEntity(e.urn, e.types, (), 0, 0, 0, (), e.subject) for e in found]
