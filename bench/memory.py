@@ -25,8 +25,8 @@ def measure(folder: Path, entities: int) -> Lines:
     """One line for the bar, one for where it lies."""
     with serving(folder) as city:
         _asked(city, requests.retrieve(entities), RETRIEVES)
-        _asked(city, requests.update(entities), UPDATES)
-        _asked(city, requests.batch(entities), BATCHES, connections=16)
+        _asked(city, requests.update(entities, requests.PAST), UPDATES)
+        _asked(city, requests.batch(entities, requests.PAST), BATCHES, connections=16)
         before = memory_mib(_pid(city))
     with serving(folder) as city:
         _await_columns(city, folder / "data" / "history")

@@ -19,6 +19,16 @@ local function moment()
 end
 """
 
+#: a moment of years ago: history of it goes into columns
+PAST = """
+local n = 0
+local start = os.time() * 1000
+local function moment()
+  n = n + 1
+  return os.date("!%Y-%m-%dT%H:%M:%S", 1700000000 + start % 40000000 + n) .. "Z"
+end
+"""
+
 _ATTRIBUTE = """'{"type":"Property","value":' .. n % 1000 .. ',"observedAt":"' .. at .. '"}'"""
 _runs = itertools.count()
 
@@ -44,9 +54,9 @@ end
 """
 
 
-def update(entities: int) -> str:
+def update(entities: int, moment: str = MOMENT) -> str:
     """One attribute, with the moment it was observed at."""
-    return f"""{SEED}{MOMENT}
+    return f"""{SEED}{moment}
 request = function()
   local at = moment()
   local body = '{{"n":{{"type":"Property","value":' .. n % 1000
@@ -56,9 +66,9 @@ end
 """
 
 
-def batch(entities: int) -> str:
+def batch(entities: int, moment: str = MOMENT) -> str:
     """A hundred of them."""
-    return f"""{SEED}{MOMENT}
+    return f"""{SEED}{moment}
 request = function()
   local at = moment()
   local parts = {{}}
